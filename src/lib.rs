@@ -1,1 +1,42 @@
-//! entra-relay
+//! entra-relay carries changes of an on-premises directory to Microsoft Entra ID.
+//!
+//! ```text
+//! directory ─observe─▶ diff against ledger ─▶ outbox ─publish, confirmed─▶ queue
+//!                              ▲                 │
+//!                              └── ledger + cursor + outbox: one transaction
+//!
+//! queue ─receive─▶ filter ─▶ coalesce ─▶ plan ─▶ Graph ─▶ settle: ack · dead-letter
+//! ```
+//!
+//! The left half is the *watcher*, of which there is one per directory; the right half are the
+//! *consumers*, stateless and any number. They share only [`event`] and the traits of [`queue`].
+//!
+//! | module | what it is for |
+//! | --- | --- |
+//! | [`event`] | the change event: kinds, identity, CloudEvents JSON |
+//! | [`config`] | `relay.yaml`: typed, validated, every error with its remedy |
+//! | [`directory`] | LDAP: session, DirSync, doorbell, what the attributes mean |
+//! | [`watcher`] | observe → diff → publish → commit, over the ledger and outbox |
+//! | [`queue`] | publisher, subscriber, dead letters: RabbitMQ and embedded |
+//! | [`consumer`] | filter → coalesce → plan → settle |
+//! | [`graph`] | Microsoft Graph: token, client, errors |
+//! | [`ops`] | metrics, health, tracing, shutdown |
+//! | [`net`] | what every connection shares: TLS trust, backoff |
+//! | [`cli`] | one file per subcommand |
+//! | `sandbox` | a directory and a Graph that run in-process (feature `sandbox`) |
+//!
+//! An arrow never points back: `consumer` does not know `directory`, `watcher` does not know
+//! `graph`.
+
+pub mod cli;
+pub mod config;
+pub mod consumer;
+pub mod directory;
+pub mod event;
+pub mod graph;
+pub mod net;
+pub mod ops;
+pub mod queue;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
+pub mod watcher;

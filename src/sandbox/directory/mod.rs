@@ -1,0 +1,1 @@
+//! An in-process LDAP server that behaves like Active Directory.

@@ -1,0 +1,1 @@
+//! An in-process Microsoft Graph, strict on what the relay calls.
