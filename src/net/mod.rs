@@ -1,1 +1,4 @@
-//! net
+//! What every connection shares: trust in certificates, and patience.
+
+pub mod backoff;
+pub mod tls;

@@ -1,1 +1,3 @@
-//! ops
+//! How the process is run: metrics, health, logs, shutdown.
+
+pub mod metrics;
