@@ -35,6 +35,12 @@ impl Entry {
         Some(Entry { object, dn, attributes, complete })
     }
 
+    /// What a deletion looks like, for an object that is found to be gone.
+    pub fn deleted(object: Uuid) -> Entry {
+        let attributes = Attributes::from([("isdeleted".into(), vec![b"TRUE".to_vec()])]);
+        Entry { object, dn: String::new(), attributes, complete: false }
+    }
+
     /// The attribute's values; none if the entry does not speak of it.
     pub fn values(&self, name: &str) -> Option<&[Vec<u8>]> {
         match self.attributes.get(&name.to_ascii_lowercase()) {

@@ -1,0 +1,70 @@
+//! The read-only HTTP listener.
+//!
+//! - `GET /metrics`: Prometheus text format
+//! - `GET /livez`: 200 while every loop of the process turns, else 503
+//! - `GET /readyz`: 200 once every part has worked, else 503; JSON with each part's state
+
+use std::{io, net::SocketAddr};
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::IntoResponse,
+    routing::get,
+};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::{health::Health, metrics::METRICS};
+
+/// A listener that is bound but does not serve yet.
+pub struct Admin {
+    listener: TcpListener,
+}
+
+impl Admin {
+    /// Binds the address, so that a port in use is told before anything else starts.
+    pub async fn bind(address: &str) -> io::Result<Admin> {
+        let listener = TcpListener::bind(address).await.map_err(|cause| {
+            io::Error::new(
+                cause.kind(),
+                format!("cannot listen on {address}: {cause}; set another address in admin.listen"),
+            )
+        })?;
+        Ok(Admin { listener })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until the shutdown.
+    pub async fn serve(self, health: Health, shutdown: CancellationToken) -> io::Result<()> {
+        let routes = Router::new()
+            .route("/metrics", get(metrics))
+            .route("/livez", get(livez))
+            .route("/readyz", get(readyz))
+            .with_state(health);
+        axum::serve(self.listener, routes).with_graceful_shutdown(shutdown.cancelled_owned()).await
+    }
+}
+
+async fn metrics() -> impl IntoResponse {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], METRICS.render())
+}
+
+async fn livez(State(health): State<Health>) -> impl IntoResponse {
+    if health.is_live() {
+        (StatusCode::OK, "ok\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "a loop of the process is stuck\n")
+    }
+}
+
+async fn readyz(State(health): State<Health>) -> impl IntoResponse {
+    let (ready, parts) = health.report();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(parts))
+}

@@ -1,0 +1,136 @@
+//! What the ledger knows of one user.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::{
+    directory::attributes::{expiry, uac},
+    event::{Identity, Reason},
+};
+
+/// A user as last read from the directory, and what was last told of it.
+///
+/// Values are kept of what identifies a user and of what decides its state; of mapped attributes
+/// only fingerprints.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Distinguished name, as last seen while the object was alive.
+    pub dn: String,
+    /// How the user is known.
+    pub identity: Identity,
+    /// userAccountControl.
+    #[serde(rename = "uac")]
+    pub account_control: u32,
+    /// accountExpires, as the directory holds it.
+    #[serde(rename = "expires")]
+    pub account_expires: i64,
+    /// pwdLastSet, as the directory holds it: 0 if a new password must be chosen.
+    #[serde(rename = "pwd")]
+    pub password_last_set: i64,
+    /// Whether the object is a tombstone or in the recycle bin.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deleted: bool,
+    /// The relative name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// objectGUID of the parent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Uuid>,
+    /// Mapped attribute in lower case → fingerprint of its values. Absent: no value.
+    #[serde(rename = "attrs", default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, u64>,
+    /// What the consumers know.
+    pub told: Told,
+}
+
+/// What was last told of a user.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// Why the account is not effectively enabled, as told, or as found when the user entered the
+    /// ledger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocked: Option<Reason>,
+    /// Sequence of the last event; 0 before the first.
+    #[serde(rename = "seq")]
+    pub sequence: u64,
+}
+
+impl Record {
+    /// Why the account is not effectively enabled at `now`, the gravest reason first.
+    pub fn blocked(&self, now: Timestamp) -> Option<Reason> {
+        if self.deleted {
+            Some(Reason::Deleted)
+        } else if self.account_control & uac::ACCOUNT_DISABLE != 0 {
+            Some(Reason::Disabled)
+        } else if expiry(self.account_expires).is_some_and(|end| end <= now) {
+            Some(Reason::Expired)
+        } else {
+            None
+        }
+    }
+
+    /// Whether a new password must be chosen at the next logon.
+    pub fn must_change_password(&self) -> bool {
+        self.password_last_set == 0
+    }
+}
+
+/// A fingerprint of values, whatever their order: a directory does not keep one.
+pub fn fingerprint(values: &[Vec<u8>]) -> u64 {
+    let mut sorted: Vec<_> = values.iter().collect();
+    sorted.sort();
+    let mut hash = Sha256::new();
+    for value in sorted {
+        hash.update((value.len() as u64).to_be_bytes());
+        hash.update(value);
+    }
+    let [a, b, c, d, e, f, g, h, ..] = hash.finalize().0;
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gravest_reason_counts() {
+        let now = Timestamp::from_second(1_000).expect("in range");
+        let past = 116_444_736_000_000_000;
+        let mut record = Record { account_control: 512, ..Record::default() };
+        assert_eq!(record.blocked(now), None);
+        record.account_expires = past;
+        assert_eq!(record.blocked(now), Some(Reason::Expired));
+        assert_eq!(record.blocked(Timestamp::from_second(-1).expect("in range")), None);
+        record.account_control = 514;
+        assert_eq!(record.blocked(now), Some(Reason::Disabled));
+        record.deleted = true;
+        assert_eq!(record.blocked(now), Some(Reason::Deleted));
+    }
+
+    #[test]
+    fn fingerprints_ignore_order_and_nothing_else() {
+        let print = |values: &[&str]| {
+            fingerprint(&values.iter().map(|v| v.as_bytes().to_vec()).collect::<Vec<_>>())
+        };
+        assert_eq!(print(&["a", "b"]), print(&["b", "a"]));
+        assert_ne!(print(&["a", "b"]), print(&["ab"]));
+        assert_ne!(print(&["a"]), print(&["a", "a"]));
+    }
+
+    #[test]
+    fn a_record_survives_the_store() {
+        let record = Record {
+            dn: "CN=a".into(),
+            parent: Some(Uuid::from_u128(9)),
+            attributes: [("title".into(), u64::MAX)].into(),
+            told: Told { blocked: Some(Reason::Expired), sequence: 7 },
+            ..Record::default()
+        };
+        let bytes = serde_json::to_vec(&record).expect("json");
+        assert_eq!(serde_json::from_slice::<Record>(&bytes).expect("json"), record);
+    }
+}
