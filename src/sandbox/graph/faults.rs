@@ -12,8 +12,9 @@ use super::error::GraphError;
 
 /// What is wrong right now. All off by default.
 ///
-/// Where several are on, the first of `hang`, `reset`, `down`, `throttle`, `flaky` wins. All but
-/// `token_down` concern Graph only: the token endpoint is another host in the cloud.
+/// Where several are on, the first of `hang`, `reset`, `down`, `throttle`, `flaky` and
+/// `lose_answer` wins. All but `token_down` concern Graph only: the token endpoint is another
+/// host in the cloud.
 #[derive(Debug, Clone, Default)]
 pub struct FaultSet {
     /// Graph takes requests and does not answer until this is off; then it drops them.
@@ -28,7 +29,7 @@ pub struct FaultSet {
     pub throttle: Option<u64>,
     /// Every n-th request gets a 500 or a 503, in turn.
     pub flaky: Option<u32>,
-    /// Requests about these users are refused with this HTTP status.
+    /// Requests whose path names one of these users are refused with this HTTP status.
     pub failing_users: HashMap<Uuid, u16>,
     /// The token endpoint answers 503.
     pub token_down: bool,
@@ -47,6 +48,8 @@ pub struct Faults {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Serve,
+    /// Serve it, then close the connection.
+    ServeUnanswered,
     Refuse(GraphError),
     /// Close the connection.
     Cut,
@@ -60,7 +63,7 @@ impl Faults {
         self.set.send_modify(change);
     }
 
-    /// Refuses every request about a user with this HTTP status, or stops doing so.
+    /// Refuses every request whose path names a user with this HTTP status, or stops doing so.
     pub fn fail_user(&self, user: Uuid, status: Option<u16>) {
         self.set(|set| {
             match status {
@@ -90,20 +93,22 @@ impl Faults {
             Verdict::Refuse(GraphError::of_status(StatusCode::SERVICE_UNAVAILABLE))
         } else if let Some(seconds) = set.throttle {
             Verdict::Refuse(GraphError::throttled(seconds))
-        } else if let Some(nth) = set.flaky.filter(|nth| *nth > 0) {
-            self.flaky(nth)
+        } else if let Some(status) = set.flaky.and_then(|nth| self.flaky(nth)) {
+            Verdict::Refuse(GraphError::of_status(status))
+        } else if set.lose_answer {
+            Verdict::ServeUnanswered
         } else {
             Verdict::Serve
         }
     }
 
-    fn flaky(&self, nth: u32) -> Verdict {
+    /// The status of every n-th request.
+    fn flaky(&self, nth: u32) -> Option<StatusCode> {
         let count = self.requests.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
-        match (count % nth, count / nth % 2) {
-            (0, 0) => Verdict::Refuse(GraphError::of_status(StatusCode::SERVICE_UNAVAILABLE)),
-            (0, _) => Verdict::Refuse(GraphError::of_status(StatusCode::INTERNAL_SERVER_ERROR)),
-            _ => Verdict::Serve,
-        }
+        let even = count.checked_div(nth)?.is_multiple_of(2);
+        let status =
+            if even { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::INTERNAL_SERVER_ERROR };
+        count.is_multiple_of(nth).then_some(status)
     }
 
     /// The refusal for a user, where one is switched on.
@@ -119,10 +124,6 @@ impl Faults {
 
     pub(super) fn token_down(&self) -> bool {
         self.set.borrow().token_down
-    }
-
-    pub(super) fn loses_answers(&self) -> bool {
-        self.set.borrow().lose_answer
     }
 
     /// Returns when requests no longer hang.

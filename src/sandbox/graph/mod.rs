@@ -18,6 +18,8 @@
 //! | `query`, `filter`, `lexer` | query options |
 //! | `error`, `throttle`, `faults`, `log` | refusals, quotas, faults, the log |
 
+#[cfg(test)]
+mod bench;
 mod call;
 mod changes;
 mod connection;

@@ -89,22 +89,21 @@ impl Shared {
     }
 
     /// Serves a request and logs it, in one step: the log has the order of the effects.
+    /// `answered` says whether the caller will see the answer.
     fn serve(
         &self,
         head: &request::Parts,
         path: &str,
         body: Result<Option<Arc<Value>>, GraphError>,
         mut entry: LoggedRequest,
+        answered: bool,
     ) -> (Result<Answer, GraphError>, Cost) {
         let mut cost = Cost::default();
         let mut state = self.state();
         let answer = self.decide(&mut state, head, path, body, &mut entry, &mut cost);
         entry.at = Instant::now();
-        entry.status = match &answer {
-            _ if self.faults.loses_answers() => None,
-            Ok(answer) => Some(answer.status.as_u16()),
-            Err(error) => Some(error.status.as_u16()),
-        };
+        let status = answer.as_ref().map_or_else(|error| error.status, |answer| answer.status);
+        entry.status = answered.then_some(status.as_u16());
         state.log.push(entry);
         drop(state);
         self.changed();
@@ -136,7 +135,7 @@ impl Shared {
             app: &state.directory_roles,
             store: &mut state.store,
             root: format!("http://{}/v1.0", text(&head.headers, "host").unwrap_or("localhost")),
-            path: head.uri.path().trim_start_matches("/v1.0/"),
+            path: head.uri.path().strip_prefix("/v1.0/").unwrap_or_default(),
             query,
             body: body.as_deref(),
             eventual: text(&head.headers, "consistencylevel")
@@ -181,7 +180,16 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/{tenant}/oauth2/v2.0/token", post(token))
         .route("/v1.0/{*path}", any(graph))
+        .fallback(elsewhere)
         .with_state(shared)
+}
+
+/// Other versions, such as beta, are not simulated.
+async fn elsewhere(request: Request<Body>) -> Response<Body> {
+    let path = request.uri().path();
+    let version = path.split('/').nth(1).unwrap_or_default();
+    let refused = GraphError::malformed(format!("Invalid version: {version}."));
+    Exchange::new(request.headers()).respond(Err(refused), &Cost::default())
 }
 
 async fn graph(
@@ -195,13 +203,15 @@ async fn graph(
     let body = read(body).await.and_then(|bytes| payload(&head.headers, &bytes));
     let mut entry = entry(&head, &exchange);
     entry.body = LoggedBody(body.clone().ok().flatten());
-    sleep(shared.options.latency).await;
+    if !shared.options.latency.is_zero() {
+        // Even no time at all is rounded up to a tick of the timer.
+        sleep(shared.options.latency).await;
+    }
     let (answer, cost) = match shared.faults.verdict() {
-        Verdict::Serve => {
-            if shared.faults.loses_answers() {
-                connection.cut();
-            }
-            shared.serve(&head, &path, body, entry)
+        Verdict::Serve => shared.serve(&head, &path, body, entry, true),
+        Verdict::ServeUnanswered => {
+            connection.cut();
+            shared.serve(&head, &path, body, entry, false)
         }
         Verdict::Refuse(error) => {
             entry.status = Some(error.status.as_u16());

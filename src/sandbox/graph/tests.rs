@@ -2,105 +2,12 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, Method, Response, StatusCode};
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::bench::{Bench, code, message, parts};
 use super::*;
-
-/// A simulator, a client, and a token.
-struct Bench {
-    graph: SandboxGraph,
-    http: Client,
-    token: String,
-}
-
-impl Bench {
-    async fn start(options: Options) -> Self {
-        // Another test may have installed it.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let graph = SandboxGraph::start(options).await.expect("loopback");
-        let http = Client::builder().no_proxy().timeout(Duration::from_secs(20));
-        let http = http.build().expect("a client");
-        let mut bench = Self { graph, http, token: String::new() };
-        bench.sign_in().await;
-        bench
-    }
-
-    async fn with_roles(roles: &[&str]) -> Self {
-        let app_roles = roles.iter().map(|role| (*role).to_owned()).collect();
-        Self::start(Options { app_roles, ..Options::default() }).await
-    }
-
-    async fn ask_token(&self, secret: &str) -> Response {
-        let options = self.graph.options();
-        let scope = format!("{}/.default", self.graph.authority());
-        let form = [
-            ("grant_type", "client_credentials"),
-            ("client_id", &options.client_id),
-            ("client_secret", secret),
-            ("scope", &scope),
-        ];
-        let url = format!("{}/{}/oauth2/v2.0/token", self.graph.authority(), options.tenant_id);
-        self.http.post(url).form(&form).send().await.expect("an answer")
-    }
-
-    async fn sign_in(&mut self) {
-        let answer = self.ask_token(&self.graph.options().client_secret).await;
-        let answer: Value = answer.json().await.expect("JSON");
-        self.token = answer["access_token"].as_str().expect("a token").to_owned();
-    }
-
-    async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Response {
-        self.try_send(method, path, body).await.expect("an answer")
-    }
-
-    async fn try_send(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<Value>,
-    ) -> reqwest::Result<Response> {
-        let url = format!("{}/{path}", self.graph.endpoint());
-        let request = self.http.request(method, url).bearer_auth(&self.token);
-        match body {
-            Some(body) => request.json(&body),
-            None => request,
-        }
-        .send()
-        .await
-    }
-
-    async fn get(&self, path: &str) -> (u16, Value) {
-        parts(self.send(Method::GET, path, None).await).await
-    }
-
-    async fn patch(&self, id: Uuid, body: Value) -> (u16, Value) {
-        parts(self.send(Method::PATCH, &format!("users/{id}"), Some(body)).await).await
-    }
-
-    async fn post(&self, path: &str, body: Value) -> (u16, Value) {
-        parts(self.send(Method::POST, path, Some(body)).await).await
-    }
-
-    async fn delete(&self, path: &str) -> u16 {
-        self.send(Method::DELETE, path, None).await.status().as_u16()
-    }
-}
-
-async fn parts(response: Response) -> (u16, Value) {
-    let status = response.status().as_u16();
-    let text = response.text().await.expect("a body");
-    (status, if text.is_empty() { Value::Null } else { text.parse().expect("JSON") })
-}
-
-fn code(body: &Value) -> &str {
-    body["error"]["code"].as_str().unwrap_or_default()
-}
-
-fn message(body: &Value) -> &str {
-    body["error"]["message"].as_str().unwrap_or_default()
-}
 
 #[tokio::test]
 async fn disables_and_revokes() {
@@ -314,6 +221,26 @@ async fn creates_deletes_restores() {
     assert_eq!(restored.status(), 400);
     assert_eq!(bench.delete(&item).await, 204);
     assert_eq!(bench.get(&item).await.0, 404);
+}
+
+#[tokio::test]
+async fn users_have_many_names() {
+    let bench = Bench::start(Options::default()).await;
+    let guest = "o'hara_x.com#EXT#@contoso.com";
+    let id = bench.graph.add_user(NewUser::new(guest));
+    for path in [
+        format!("users/{id}"),
+        format!("users('{id}')"),
+        "users/o'hara_x.com%23EXT%23@CONTOSO.com".to_owned(),
+        "users(userPrincipalName='o''hara_x.com%23ext%23@contoso.com')".to_owned(),
+        "users(userPrincipalName=%27o%27%27hara_x.com%23EXT%23%40contoso.com%27)".to_owned(),
+    ] {
+        let (status, user) = bench.get(&path).await;
+        assert_eq!((status, &user["userPrincipalName"]), (200, &json!(guest)), "{path}");
+    }
+    assert_eq!(bench.get(&format!("users/{}", Uuid::nil())).await.0, 404);
+    let (status, body) = bench.get("../beta/users").await;
+    assert_eq!((status, code(&body)), (400, "BadRequest"));
 }
 
 #[tokio::test]
