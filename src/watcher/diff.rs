@@ -128,11 +128,13 @@ fn suffices(entry: &Entry) -> bool {
 }
 
 fn arrive(rules: &Rules, entry: &Entry, circumstances: Circumstances) -> Step {
-    let (mut record, _) = merge(rules, &Record::default(), entry, circumstances);
+    let (mut record, findings) = merge(rules, &Record::default(), entry, circumstances);
     record.told.blocked = record.blocked(circumstances.now);
-    let created = circumstances.arrival == Arrival::Created && rules.scope.includes(&record);
-    let enabled = record.told.blocked.is_none();
-    let details = if created { vec![Detail::UserCreated { enabled }] } else { Vec::new() };
+    let mut details = Vec::new();
+    if circumstances.arrival == Arrival::Created && rules.scope.includes(&record) {
+        details.push(Detail::UserCreated { enabled: record.told.blocked.is_none() });
+        details.extend(modified(findings));
+    }
     Step::Change { record: Box::new(record), details }
 }
 
@@ -262,10 +264,12 @@ fn tell(
     if let (Some(ended), None) = (told, blocked) {
         details.push(Detail::AccountEnabled { ended });
     }
-    if !findings.attributes.is_empty() {
-        details.push(Detail::AttributesModified { attributes: findings.attributes });
-    }
+    details.extend(modified(findings));
     changed(old, record, details)
+}
+
+fn modified(Findings { attributes, .. }: Findings) -> Option<Detail> {
+    (!attributes.is_empty()).then_some(Detail::AttributesModified { attributes })
 }
 
 fn changed(old: &Record, record: Record, details: Vec<Detail>) -> Step {

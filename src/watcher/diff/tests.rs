@@ -174,7 +174,9 @@ fn an_undelete_is_read_whole_and_told_as_enabled() {
 fn who_is_new_is_created_and_unblocks_nobody() {
     let step = observe(&rules(), None, &alice("512"), circumstances());
     let Step::Change { record, details } = step else { panic!("created") };
-    assert_eq!(details, [Detail::UserCreated { enabled: true }]);
+    let attributes = BTreeMap::from([("title".to_owned(), vec!["Engineer".to_owned()])]);
+    let modified = Detail::AttributesModified { attributes };
+    assert_eq!(details, [Detail::UserCreated { enabled: true }, modified]);
     assert_eq!(record.told.blocked, None);
     assert_eq!(observe(&rules(), None, &delta(&[("title", &["x"])]), circumstances()), Step::Read);
     let gone = delta(&[("isDeleted", &["TRUE"])]);
