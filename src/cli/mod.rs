@@ -1,1 +1,105 @@
-//! cli
+//! The command line: one file per subcommand.
+
+#[cfg(feature = "sandbox")]
+mod demo;
+mod run;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::{
+    config::{Invalid, Role},
+    ops::{log, shutdown},
+};
+
+/// What the exit codes mean, for scripts.
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 bad usage or configuration, \
+3 done but something is left over.";
+
+/// Carries changes of an on-premises directory to Microsoft Entra ID within a second.
+#[derive(Debug, Parser)]
+#[command(name = "entra-relay", version, after_help = EXIT_CODES)]
+pub struct Arguments {
+    /// Configuration file.
+    #[arg(short, long, global = true, default_value = "relay.yaml", value_name = "FILE")]
+    config: PathBuf,
+    /// Form of the log lines, which go to standard error.
+    #[arg(long, global = true, value_enum, default_value_t)]
+    log_format: log::Format,
+    /// Form of results, which go to standard output.
+    #[arg(long, global = true, value_enum, default_value_t)]
+    output: Output,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The form of results.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    #[default]
+    Table,
+    /// For programs.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Shows the whole path on the sandbox and measures it; needs no configuration.
+    #[cfg(feature = "sandbox")]
+    Demo(demo::Arguments),
+    /// Runs watcher and consumer in one process.
+    Run,
+    /// Runs the watcher alone: from the directory to the queue.
+    Watch,
+    /// Runs the consumer alone: from the queue to Graph.
+    Apply,
+}
+
+/// Runs a command and says how it ended.
+pub fn main(arguments: Arguments) -> ExitCode {
+    let quiet = match &arguments.command {
+        #[cfg(feature = "sandbox")]
+        Command::Demo(_) => true,
+        _ => false,
+    };
+    log::start(arguments.log_format, quiet);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failure(&error.into()),
+    };
+    let result = runtime.block_on(dispatch(arguments));
+    // What is still running has had its time.
+    runtime.shutdown_background();
+    result.unwrap_or_else(|error| failure(&error))
+}
+
+async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let shutdown = shutdown::on_signal()?;
+    match arguments.command {
+        #[cfg(feature = "sandbox")]
+        Command::Demo(demo) => demo::main(demo, arguments.output, shutdown).await,
+        Command::Run => run::main(&arguments.config, Role::Run, shutdown).await,
+        Command::Watch => run::main(&arguments.config, Role::Watch, shutdown).await,
+        Command::Apply => run::main(&arguments.config, Role::Apply, shutdown).await,
+    }
+}
+
+fn failure(error: &anyhow::Error) -> ExitCode {
+    eprintln!("entra-relay: {error:#}");
+    let configuration = error.downcast_ref::<Invalid>().is_some();
+    ExitCode::from(if configuration { 2 } else { 1 })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,154 @@
+//! `run`, `watch`, `apply`: the roles.
+
+use std::{path::Path, process::ExitCode, sync::Arc};
+
+use tokio::{task::JoinSet, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::{self, Config, Role},
+    consumer::{self, Consumer, Rules},
+    event::source_of,
+    graph::GraphClient,
+    ops::{admin::Admin, health::Health, shutdown::GRACE},
+    queue::{self, Broker, QueueError},
+    watcher::Watcher,
+};
+
+/// Reads the configuration and plays the role until a signal.
+pub async fn main(
+    path: &Path,
+    role: Role,
+    shutdown: CancellationToken,
+) -> anyhow::Result<ExitCode> {
+    #[cfg_attr(not(feature = "sandbox"), expect(unused_mut, reason = "the sandbox fills it in"))]
+    let mut config = config::load(path, std::env::vars(), role)?;
+    #[cfg(feature = "sandbox")]
+    let _sandbox = crate::sandbox::Sandbox::for_config(&mut config).await?;
+    let relay = Relay::start(config, role, shutdown).await?;
+    if let Ok(address) = relay.admin_address() {
+        tracing::info!(%address, "serving /metrics, /livez and /readyz");
+    }
+    relay.finish().await?;
+    tracing::info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The parts of a process, running.
+pub struct Relay {
+    tasks: JoinSet<anyhow::Result<()>>,
+    address: std::io::Result<std::net::SocketAddr>,
+    health: Health,
+    shutdown: CancellationToken,
+}
+
+impl Relay {
+    /// Starts the parts of a role. What is set up wrongly is told here; a server that is away is
+    /// waited for.
+    pub async fn start(
+        config: Config,
+        role: Role,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<Relay> {
+        let parts: &[&str] = match role {
+            Role::Watch => &["watcher"],
+            Role::Apply => &["consumer"],
+            Role::Run => &["watcher", "consumer"],
+        };
+        let health = Health::new(parts);
+        let admin = Admin::bind(&config.admin.listen).await?;
+        let address = admin.address();
+        let broker = queue::open(&config.broker)?;
+        match broker.declare().await {
+            Err(error @ QueueError::Setup(_)) => return Err(error.into()),
+            Err(error) => tracing::warn!(%error, "the queue is not there yet"),
+            Ok(()) => {}
+        }
+        let mut tasks = JoinSet::new();
+        if role.applies() {
+            let consumer = consumer(&config, Arc::clone(&broker), &health).await?;
+            let shutdown = shutdown.clone();
+            tasks.spawn(async move {
+                consumer::run(consumer, shutdown).await;
+                Ok(())
+            });
+        }
+        if role.watches() {
+            let publisher = broker.publisher(queue::Role::Watcher);
+            let watcher = Watcher::new(&config, publisher, health.clone(), shutdown.clone())?;
+            tasks.spawn(async move { Ok(watcher.run().await?) });
+        }
+        tokio::spawn(admin.serve(health.clone(), shutdown.clone()));
+        Ok(Relay { tasks, address, health, shutdown })
+    }
+
+    /// Where the admin listener is.
+    pub fn admin_address(&self) -> std::io::Result<std::net::SocketAddr> {
+        match &self.address {
+            Ok(address) => Ok(*address),
+            Err(error) => Err(std::io::Error::other(error.to_string())),
+        }
+    }
+
+    /// Whether every part works.
+    pub fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// Waits for the end of every part. One that fails ends the others. After the shutdown they
+    /// have the grace period; what is not done then is done again by the next process.
+    pub async fn finish(mut self) -> anyhow::Result<()> {
+        let shutdown = self.shutdown.clone();
+        let mut first_error = None;
+        let mut drain = |result: Result<anyhow::Result<()>, tokio::task::JoinError>| {
+            let error = match result {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some(error),
+                Err(panic) => Some(panic.into()),
+            };
+            if let Some(error) = error {
+                shutdown.cancel();
+                first_error.get_or_insert(error);
+            }
+        };
+        while !self.shutdown.is_cancelled() {
+            tokio::select! {
+                ended = self.tasks.join_next() => match ended {
+                    Some(result) => drain(result),
+                    None => break,
+                },
+                () = self.shutdown.cancelled() => {}
+            }
+        }
+        let rest = async {
+            while let Some(result) = self.tasks.join_next().await {
+                drain(result);
+            }
+        };
+        if timeout(GRACE, rest).await.is_err() {
+            tracing::warn!("the grace period is over, leaving the rest to the next process");
+            self.tasks.abort_all();
+        }
+        first_error.map_or(Ok(()), Err)
+    }
+}
+
+async fn consumer(
+    config: &Config,
+    broker: Arc<dyn Broker>,
+    health: &Health,
+) -> anyhow::Result<Consumer> {
+    let graph = GraphClient::new(&config.graph)?;
+    match graph.probe().await {
+        Err(error) if error.is_setup() => return Err(error.into()),
+        Err(error) => tracing::warn!(%error, "graph does not answer yet"),
+        Ok(()) => {}
+    }
+    Ok(Consumer {
+        broker,
+        graph: Arc::new(graph),
+        rules: Rules::new(&config.apply, &config.scope.protected)?,
+        source: source_of(&config.directory.base_dn),
+        health: health.clone(),
+    })
+}
