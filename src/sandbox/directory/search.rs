@@ -1,0 +1,151 @@
+//! Ordinary searches: what matches, in pages, and how an entry is written.
+
+use ldap3_proto::proto::{LdapPartialAttribute, LdapSearchResultEntry, LdapSearchScope};
+
+use super::{filter::Filter, object::Slot, plan::Plan, schema::Attr, store::Store};
+
+/// How many candidates are looked at before others get their turn at the store.
+pub const SCAN_CHUNK: usize = 8_192;
+
+/// Which attributes a client wants to see.
+#[derive(Debug, Clone)]
+pub struct Selection {
+    attrs: Vec<Attr>,
+    all: bool,
+}
+
+impl Selection {
+    /// Reads the attribute list of a search: nothing or `*` is everything, `1.1` and unknown names
+    /// are nothing.
+    pub fn new(names: &[String]) -> Selection {
+        let all = names.is_empty() || names.iter().any(|name| name == "*");
+        let mut attrs: Vec<Attr> = Vec::new();
+        for attr in names.iter().filter_map(|name| Attr::parse(name)) {
+            if !attrs.contains(&attr) {
+                attrs.push(attr);
+            }
+        }
+        Selection { attrs, all }
+    }
+
+    /// Whether the list was empty or had a `*`.
+    pub fn is_all(&self) -> bool {
+        self.all
+    }
+
+    /// Whether the attribute is wanted.
+    pub fn contains(&self, attr: Attr) -> bool {
+        self.all && !attr.is_on_request() || self.attrs.contains(&attr)
+    }
+
+    /// The wanted attributes, each once.
+    pub fn attrs(&self) -> impl Iterator<Item = Attr> {
+        let attrs = if self.all { Attr::ALL } else { &self.attrs };
+        attrs.iter().copied().filter(|attr| self.contains(*attr))
+    }
+}
+
+/// A search, ready to run.
+#[derive(Debug)]
+pub struct Query {
+    /// Where to start.
+    pub base: Slot,
+    /// How far to go.
+    pub scope: LdapSearchScope,
+    /// What must match.
+    pub filter: Filter,
+    /// What to return of it.
+    pub selection: Selection,
+    /// Whether to leave out the values.
+    pub types_only: bool,
+    /// Whether tombstones count.
+    pub show_deleted: bool,
+}
+
+/// How far a run got.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// There is more to look at.
+    Paused,
+    /// There is at least one match more than were asked for.
+    Full,
+    /// Everything has been looked at.
+    Done,
+}
+
+impl Query {
+    /// Where its candidates come from.
+    pub fn plan(&self, store: &Store) -> Plan {
+        match self.scope {
+            LdapSearchScope::Base => Plan::Slots(vec![self.base]),
+            LdapSearchScope::OneLevel => match Plan::for_filter(store, &self.filter) {
+                Plan::All => Plan::Children(self.base),
+                plan => plan,
+            },
+            LdapSearchScope::Subtree | LdapSearchScope::Children => {
+                Plan::for_filter(store, &self.filter)
+            }
+        }
+    }
+
+    fn in_scope(&self, store: &Store, slot: Slot) -> bool {
+        match self.scope {
+            LdapSearchScope::Base => slot == self.base,
+            LdapSearchScope::OneLevel => {
+                slot != self.base && store.get(slot).parent == self.base && !store.is_head(slot)
+            }
+            LdapSearchScope::Subtree => store.is_within(slot, self.base, false),
+            LdapSearchScope::Children => {
+                slot != self.base && store.is_within(slot, self.base, false)
+            }
+        }
+    }
+
+    /// Whether an object belongs to the result.
+    pub fn matches(&self, store: &Store, slot: Slot) -> bool {
+        (self.show_deleted || !store.get(slot).deleted)
+            && self.in_scope(store, slot)
+            && self.filter.evaluate(store, slot) == Some(true)
+    }
+
+    /// Looks at some more candidates, from the key `from` on, which it moves; adds what matches
+    /// until there are `limit` entries.
+    pub fn run(
+        &self,
+        store: &Store,
+        plan: &Plan,
+        from: &mut u64,
+        limit: usize,
+        entries: &mut Vec<LdapSearchResultEntry>,
+    ) -> Progress {
+        for (seen, (key, slot)) in plan.candidates(store, *from).enumerate() {
+            if seen == SCAN_CHUNK {
+                return Progress::Paused;
+            }
+            if self.matches(store, slot) {
+                if entries.len() == limit {
+                    return Progress::Full;
+                }
+                entries.push(self.entry(store, slot));
+            }
+            *from = key + 1;
+        }
+        Progress::Done
+    }
+
+    /// An object as the client wants to see it.
+    pub fn entry(&self, store: &Store, slot: Slot) -> LdapSearchResultEntry {
+        let mut attributes = Vec::new();
+        for attr in self.selection.attrs() {
+            let mut vals = store.read(slot, attr);
+            if vals.is_empty() {
+                continue;
+            }
+            if self.types_only {
+                vals.clear();
+            }
+            attributes.push(LdapPartialAttribute { atype: attr.name().to_owned(), vals });
+        }
+        LdapSearchResultEntry { dn: store.dn(slot), attributes }
+    }
+}
