@@ -4,8 +4,12 @@
 //! until it is settled, deliver the messages of one object in the order in which they were
 //! published, and give a partition to a single consumer at a time.
 
+#[cfg(test)]
+mod contract;
 pub mod dead_letter;
 pub mod embedded;
+mod names;
+mod presence;
 pub mod rabbitmq;
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
@@ -15,7 +19,10 @@ use bytes::Bytes;
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::event::{Event, Lane};
+use crate::{
+    config::model,
+    event::{Event, Lane},
+};
 
 /// A named queue. The two lanes are partitioned by object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -142,6 +149,17 @@ pub enum Role {
     Other,
 }
 
+/// The queue that the configuration asks for. RabbitMQ is connected to when it is first used; the
+/// embedded queue's file is opened here.
+pub fn open(config: &model::Broker) -> Result<Arc<dyn Broker>, QueueError> {
+    Ok(match config.kind {
+        model::BrokerKind::Rabbitmq => Arc::new(rabbitmq::RabbitMq::new(config)?),
+        model::BrokerKind::Embedded => {
+            Arc::new(embedded::Embedded::open(&config.path, config.partitions)?)
+        }
+    })
+}
+
 /// A queue server, or the file that stands for one.
 #[async_trait]
 pub trait Broker: Send + Sync {
@@ -159,7 +177,8 @@ pub trait Broker: Send + Sync {
         prefetch: u16,
     ) -> Result<Box<dyn Subscriber>, QueueError>;
 
-    /// How many messages wait in a queue, unsettled ones included.
+    /// How many messages wait in a queue. The embedded queue includes unsettled ones; AMQP tells
+    /// no client about them.
     async fn depth(&self, queue: Queue) -> Result<u64, QueueError>;
 }
 
@@ -210,6 +229,8 @@ pub trait Receipt: Send + Sync {
     /// Done: the message leaves the queue. An error means that it will come again.
     async fn ack(self: Box<Self>) -> Result<(), QueueError>;
 
-    /// Not done, and not the message's fault: it goes back to its place.
+    /// Not done, and not the message's fault: it goes back to its place. What is already on its
+    /// way to this subscriber still arrives before it, so whoever releases a message must release
+    /// the later ones of that object too, in the order in which they came.
     async fn release(self: Box<Self>) -> Result<(), QueueError>;
 }

@@ -1,0 +1,157 @@
+//! Exchange and queues. Whoever comes first declares them; what exists is never changed.
+
+use lapin::{
+    Channel, ExchangeKind,
+    options::{ExchangeDeclareOptions, QueueDeclareOptions},
+    types::{AMQPValue, FieldTable},
+};
+use tracing::warn;
+
+use super::{
+    connection::Link,
+    fault::{Fault, code, within},
+};
+use crate::queue::{
+    Queue, QueueError,
+    names::{all_queues, names_of},
+};
+
+/// The direct exchange through which everything goes. A queue's binding key is its name.
+pub(super) const EXCHANGE: &str = "relay.events";
+
+/// The queue that a watcher must hold to publish.
+const WATCHER: &str = "relay.watcher";
+
+/// Redeliveries before the broker gives a message up. The relay's own attempts decide, so this
+/// must never be reached; but without any limit RabbitMQ before 4.0 puts a returned message at
+/// the end of the queue instead of its place, and from 4.0 on the default is 20.
+const DELIVERY_LIMIT: i32 = 1_000_000_000;
+
+/// Declares what is missing.
+pub(super) async fn declare(link: &Link, partitions: u16) -> Result<(), QueueError> {
+    let mut channel = declare_exchange(link).await?;
+    for queue in all_queues() {
+        for name in names_of(queue, partitions) {
+            channel = declare_queue(link, channel, &name, arguments(queue)).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes the right to publish for as long as the connection lasts.
+pub(super) async fn hold_watcher(channel: &Channel) -> Result<(), QueueError> {
+    let options = QueueDeclareOptions { exclusive: true, ..Default::default() };
+    let declared = channel.queue_declare(WATCHER.into(), options, FieldTable::default());
+    match within("queue.declare", declared).await {
+        Ok(_) => Ok(()),
+        Err(fault) if fault.code() == Some(code::RESOURCE_LOCKED) => Err(QueueError::Standby),
+        Err(fault) => Err(fault.into()),
+    }
+}
+
+async fn declare_exchange(link: &Link) -> Result<Channel, QueueError> {
+    let channel = link.channel().await?;
+    let declare = async |channel: &Channel, passive| {
+        let options = ExchangeDeclareOptions { durable: true, passive, ..Default::default() };
+        let kind = ExchangeKind::Direct;
+        let declared =
+            channel.exchange_declare(EXCHANGE.into(), kind, options, FieldTable::default());
+        within("exchange.declare", declared).await
+    };
+    match declare(&channel, false).await {
+        Ok(()) => Ok(channel),
+        Err(refused) if refused.code() == Some(code::ACCESS_REFUSED) => {
+            let channel = link.channel().await?;
+            declare(&channel, true).await.map_err(|_| QueueError::from(refused))?;
+            Ok(channel)
+        }
+        Err(fault) => Err(conflict("exchange", EXCHANGE, fault)),
+    }
+}
+
+/// Declares a queue and binds it. A user without the right to declare is content with a queue
+/// that is there: its arguments and its binding are then the administrator's.
+async fn declare_queue(
+    link: &Link,
+    channel: Channel,
+    name: &str,
+    arguments: FieldTable,
+) -> Result<Channel, QueueError> {
+    let declared = channel.queue_declare(name.into(), QueueDeclareOptions::durable(), arguments);
+    match within("queue.declare", declared).await {
+        Ok(_) => {
+            let (key, none) = (name.into(), FieldTable::default());
+            let bound =
+                channel.queue_bind(name.into(), EXCHANGE.into(), key, Default::default(), none);
+            within("queue.bind", bound).await?;
+            Ok(channel)
+        }
+        Err(refused) if refused.code() == Some(code::ACCESS_REFUSED) => {
+            let channel = link.channel().await?;
+            let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+            let found = channel.queue_declare(name.into(), passive, FieldTable::default());
+            within("queue.declare", found).await.map_err(|_| QueueError::from(refused))?;
+            Ok(channel)
+        }
+        Err(fault) => Err(conflict("queue", name, fault)),
+    }
+}
+
+/// What exists differs from what is needed: told, never mended.
+fn conflict(what: &str, name: &str, fault: Fault) -> QueueError {
+    if fault.code() != Some(code::PRECONDITION_FAILED) {
+        return fault.into();
+    }
+    warn!(name, %fault, "the broker holds something else under this name");
+    QueueError::Setup(format!(
+        "the {what} {name} exists with other properties than entra-relay needs: {fault}. It is \
+         never deleted by entra-relay: let it run empty and delete it (rabbitmqctl delete_queue, \
+         or the management page), or use a virtual host of its own"
+    ))
+}
+
+/// The arguments of a queue. All are quorum queues, whose confirms mean a copy on a majority.
+fn arguments(queue: Queue) -> FieldTable {
+    let mut arguments = FieldTable::default();
+    let mut set = |key: &str, value| {
+        arguments.insert(key.into(), value);
+    };
+    set("x-queue-type", text("quorum"));
+    set("x-delivery-limit", AMQPValue::LongInt(DELIVERY_LIMIT));
+    match queue {
+        Queue::Lane(_) => set("x-single-active-consumer", AMQPValue::Boolean(true)),
+        Queue::Parked(delay) => {
+            let delay = i32::try_from(delay.duration().as_millis()).unwrap_or(i32::MAX);
+            set("x-message-ttl", AMQPValue::LongInt(delay));
+            set("x-dead-letter-exchange", text(EXCHANGE));
+            for name in names_of(Queue::Refresh, 1) {
+                set("x-dead-letter-routing-key", text(&name));
+            }
+            // At-least-once is given together with reject-publish only; else it silently is not.
+            set("x-dead-letter-strategy", text("at-least-once"));
+            set("x-overflow", text("reject-publish"));
+        }
+        Queue::Refresh | Queue::DeadLetters => {}
+    }
+    arguments
+}
+
+fn text(value: &str) -> AMQPValue {
+    AMQPValue::LongString(value.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{event::Lane, queue::ParkingDelay};
+
+    #[test]
+    fn lanes_have_one_active_consumer_and_parked_messages_go_on_to_refresh() {
+        let lane = arguments(Queue::Lane(Lane::Urgent));
+        assert_eq!(lane.inner().get("x-single-active-consumer"), Some(&AMQPValue::Boolean(true)));
+        let parked = arguments(Queue::Parked(ParkingDelay::Minutes30));
+        assert_eq!(parked.inner().get("x-message-ttl"), Some(&AMQPValue::LongInt(1_800_000)));
+        assert_eq!(parked.inner().get("x-dead-letter-routing-key"), Some(&text("relay.refresh")));
+        assert_eq!(parked.inner().get("x-single-active-consumer"), None);
+    }
+}
