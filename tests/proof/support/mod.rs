@@ -1,0 +1,9 @@
+//! The servers and helpers that the tests stand on.
+
+mod ca;
+mod loopback;
+mod process;
+pub mod rabbit;
+pub mod relay;
+pub mod samba;
+pub mod wait;
