@@ -27,7 +27,7 @@ pub const PASSWORD: &str = "r3lay-Passw0rd";
 const PROGRAMS: &str = "/usr/lib/rabbitmq/bin";
 const AMQP_PORT: u16 = 5672;
 /// Virtual hosts made at the start, where they cost nothing; by `rabbitmqctl` each takes seconds.
-const VHOSTS: usize = 32;
+const VHOSTS: usize = 16;
 
 /// A running node with its own port mapper, user and virtual hosts.
 pub struct Rabbit {
@@ -93,7 +93,7 @@ impl Rabbit {
         self.node.exit().await;
     }
 
-    /// Kills the node as a power cut would.
+    /// Kills the node as a power cut would. Queues declared just before need [`Rabbit::flush`].
     pub fn kill(&mut self) {
         self.node.kill();
     }
