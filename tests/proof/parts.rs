@@ -2,4 +2,5 @@
 
 mod dirsync;
 mod rabbitmq;
+mod relay;
 mod samba;

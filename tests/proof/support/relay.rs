@@ -99,12 +99,17 @@ impl Setup {
         command.kill_on_drop(true).output().await.expect("the program starts")
     }
 
-    /// JSON is YAML, so the configuration needs no writer of its own.
-    fn command(&self, arguments: &[&str]) -> Command {
+    /// Writes `relay.yaml` and returns its path. JSON is YAML, so it needs no writer of its own.
+    pub fn write(&self) -> PathBuf {
         let file = self.folder().join("relay.yaml");
         fs::write(&file, format!("{:#}", self.config)).expect("relay.yaml");
+        file
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_entra-relay"));
-        command.env_clear().current_dir(self.folder()).arg("--config").arg(file).args(arguments);
+        command.env_clear().current_dir(self.folder());
+        command.arg("--config").arg(self.write()).args(arguments);
         command
     }
 }

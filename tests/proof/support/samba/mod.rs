@@ -8,13 +8,11 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 use std::time::Duration;
 
+use entra_relay::net::tls::client_config;
 use ldap3::{Ldap, LdapConnAsync, LdapConnSettings};
 use rustix::process::Signal;
-use rustls::pki_types::{CertificateDer, pem::PemObject};
-use rustls::{ClientConfig, RootCertStore};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
@@ -118,7 +116,7 @@ impl Samba {
         };
         let settings = LdapConnSettings::new()
             .set_conn_timeout(CONNECT_TIMEOUT)
-            .set_config(Arc::new(trusting(self.ca_file())))
+            .set_config(client_config(Some(self.ca_file())).expect("the CA's file"))
             .set_starttls(matches!(transport, Transport::StartTls));
         let mut ldap = connect(settings, &url).await?;
         ldap.simple_bind(user, password).await?.success()?;
@@ -188,17 +186,6 @@ async fn connect(settings: LdapConnSettings, url: &str) -> ldap3::result::Result
     let (connection, ldap) = LdapConnAsync::with_settings(settings, url).await?;
     tokio::spawn(connection.drive());
     Ok(ldap)
-}
-
-fn trusting(ca: &Path) -> ClientConfig {
-    let mut roots = RootCertStore::empty();
-    let ca = CertificateDer::from_pem_file(ca).expect("the CA's PEM file");
-    roots.add(ca).expect("the CA is a CA");
-    ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("ring knows the default protocol versions")
-        .with_root_certificates(roots)
-        .with_no_client_auth()
 }
 
 /// Simple bind is checked through `winbindd` and `rpc`, so `ldap` alone would refuse everyone.
