@@ -1,0 +1,7 @@
+//! What the relay promises, proven on the servers that a user has: a Samba Active Directory domain
+//! controller and RabbitMQ, on loopback and in temporary folders. `tests/run` installs them.
+
+#![allow(clippy::unwrap_used, reason = "a panic is how a test reports")]
+
+mod parts;
+mod support;

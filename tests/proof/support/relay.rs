@@ -1,0 +1,179 @@
+//! The program under test, as its user runs it.
+
+use std::fs;
+use std::marker::PhantomData;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Output};
+
+use rustix::process::Signal;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::loopback::Loopback;
+use super::process::Process;
+use super::rabbit::{self, Vhost};
+use super::samba::{Account, BASE_DN, Samba};
+use super::wait::eventually;
+
+const ADMIN_PORT: u16 = 9464;
+
+/// A folder with a `relay.yaml`, and an address for the admin listener. Processes that run at the
+/// same time need one each.
+pub struct Setup {
+    folder: TempDir,
+    loopback: Loopback,
+    config: Value,
+}
+
+impl Setup {
+    /// Only what keeps processes apart; the rest is the program's defaults.
+    pub fn new() -> Setup {
+        let folder = tempfile::Builder::new().prefix("relay-").tempdir().expect("a folder");
+        let loopback = Loopback::take(&[ADMIN_PORT]);
+        let listen = SocketAddr::from((loopback.ip(), ADMIN_PORT)).to_string();
+        let control = format!("unix:{}", folder.path().join("control.sock").display());
+        let state = folder.path().join("watcher.redb");
+        let queue = folder.path().join("queue.redb");
+        Setup { folder, loopback, config: Value::Object(Map::new()) }
+            .set("admin.listen", listen)
+            .set("control.listen", control)
+            .set("state.path", state)
+            .set("broker.path", queue)
+    }
+
+    /// Sets one key, named as in the documentation: `scope.organizational_units`.
+    pub fn set(mut self, key: &str, value: impl Serialize) -> Setup {
+        let value = serde_json::to_value(value).expect("a configuration value");
+        let slot = key.split('.').fold(&mut self.config, |section, name| &mut section[name]);
+        *slot = value;
+        self
+    }
+
+    /// Watches `samba` over LDAPS as `account`.
+    pub fn directory(self, samba: &Samba, account: &Account) -> Setup {
+        let password = self.secret("bind", &account.password);
+        let bind = json!({ "method": "simple", "user": account.upn, "password_file": password });
+        self.set("directory.source", "dirsync")
+            .set("directory.urls", [samba.url_ldaps()])
+            .set("directory.base_dn", BASE_DN)
+            .set("directory.bind", bind)
+            .set("directory.tls.ca_file", samba.ca_file())
+    }
+
+    /// Uses the queues of `vhost`.
+    pub fn rabbit(self, vhost: &Vhost) -> Setup {
+        let password = self.secret("broker", rabbit::PASSWORD);
+        self.set("broker.kind", "rabbitmq")
+            .set("broker.url", vhost.url())
+            .set("broker.password_file", password)
+    }
+
+    /// Writes a file that only its owner may read and returns its path.
+    pub fn secret(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        fs::write(&path, text).expect("a secret's file");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("a secret's mode");
+        path
+    }
+
+    /// The folder of the configuration and of everything that the program stores.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Starts the program with a subcommand that keeps running.
+    pub fn start(&self, arguments: &[&str]) -> Relay<'_> {
+        let admin = SocketAddr::from((self.loopback.ip(), ADMIN_PORT));
+        let process = Process::start("entra-relay", self.command(arguments), self.folder());
+        Relay { process, admin, setup: PhantomData }
+    }
+
+    /// Runs the program with a subcommand that ends.
+    pub async fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = tokio::process::Command::from(self.command(arguments));
+        command.kill_on_drop(true).output().await.expect("the program starts")
+    }
+
+    /// Writes `relay.yaml` and returns its path. JSON is YAML, so it needs no writer of its own.
+    pub fn write(&self) -> PathBuf {
+        let file = self.folder().join("relay.yaml");
+        fs::write(&file, format!("{:#}", self.config)).expect("relay.yaml");
+        file
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_entra-relay"));
+        command.env_clear().current_dir(self.folder());
+        command.arg("--config").arg(self.write()).args(arguments);
+        command
+    }
+}
+
+/// The running program. Dropping it kills it.
+pub struct Relay<'setup> {
+    process: Process,
+    admin: SocketAddr,
+    setup: PhantomData<&'setup Setup>,
+}
+
+impl Relay<'_> {
+    /// Waits until the program says that it is ready for work.
+    pub async fn ready(&mut self) {
+        eventually("entra-relay is ready", async || {
+            if let Some(status) = self.process.status() {
+                return Err(format!("it ended: {status}"));
+            }
+            match self.get("/readyz").await {
+                Ok((200, _)) => Ok(()),
+                Ok((status, body)) => Err(format!("/readyz answers {status}: {body}")),
+                Err(error) => Err(error.to_string()),
+            }
+        })
+        .await;
+    }
+
+    /// Waits until `text` stands in what the program has written since it was first started.
+    pub async fn logged(&self, text: &str) {
+        let what = format!("entra-relay writes {text:?}");
+        eventually(&what, async || self.output().contains(text)).await;
+    }
+
+    /// What the program has written, over all starts with this setup.
+    pub fn output(&self) -> String {
+        self.process.output()
+    }
+
+    /// Asks the admin listener: status and body.
+    pub async fn get(&self, path: &str) -> std::io::Result<(u16, String)> {
+        let mut stream = TcpStream::connect(self.admin).await?;
+        // 1.0: the answer ends with the connection and comes in one piece.
+        let request = format!("GET {path} HTTP/1.0\r\nHost: {}\r\n\r\n", self.admin);
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+        Ok((status.unwrap_or_default(), body.to_owned()))
+    }
+
+    /// Asks the program to end, and waits until it has.
+    pub async fn terminate(&mut self) -> ExitStatus {
+        self.process.signal(Signal::TERM);
+        self.exit().await
+    }
+
+    /// Waits until the program ends by itself.
+    pub async fn exit(&mut self) -> ExitStatus {
+        self.process.exit().await
+    }
+
+    /// Kills the program in the middle of whatever it does.
+    pub fn kill(mut self) {
+        self.process.kill();
+    }
+}

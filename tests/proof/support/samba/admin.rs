@@ -1,0 +1,203 @@
+//! What an administrator does to the directory.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use ldap3::controls::RawControl;
+use ldap3::{Ldap, LdapConnSettings, Mod, Scope, SearchEntry};
+use uuid::Uuid;
+
+use super::{BASE_DN, Right, UPN_SUFFIX, connect};
+
+/// The bit of userAccountControl that disables an account (MS-ADTS section 2.2.16).
+const ACCOUNT_DISABLE: u32 = 0x2;
+const NORMAL_ACCOUNT: u32 = 0x200;
+/// Satisfies the domain's complexity rule.
+const FIRST_PASSWORD: &str = "F1rst-Passw0rd";
+const SERVICE_PASSWORD: &str = "S3rvice-Passw0rd";
+
+/// LDAP_SERVER_SD_FLAGS_OID with DACL_SECURITY_INFORMATION (MS-ADTS section 3.1.1.3.4.1.11).
+const SD_FLAGS: (&str, &[u8]) = ("1.2.840.113556.1.4.801", &[0x30, 0x03, 0x02, 0x01, 0x04]);
+/// LDAP_SERVER_SHOW_DELETED_OID (MS-ADTS section 3.1.1.3.4.1.14).
+const SHOW_DELETED: &str = "1.2.840.113556.1.4.417";
+
+/// A user in the directory.
+#[derive(Clone, Debug)]
+pub struct User {
+    /// objectGUID.
+    pub guid: Uuid,
+    /// sAMAccountName, and the common name it was created with.
+    pub name: String,
+    /// userPrincipalName it was created with.
+    pub upn: String,
+}
+
+impl User {
+    /// A name that survives moves and renames (MS-ADTS section 3.1.1.3.1.2.4).
+    fn dn(&self) -> String {
+        format!("<GUID={}>", self.guid)
+    }
+}
+
+/// Credentials for a bind.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// userPrincipalName.
+    pub upn: String,
+    /// Its password.
+    pub password: String,
+    dn: String,
+}
+
+/// A connection over the domain controller's privileged socket: the system itself.
+pub struct Admin {
+    ldap: Ldap,
+}
+
+impl Admin {
+    pub(super) async fn connect(socket: &Path) -> Admin {
+        let url = format!("ldapi://{}", socket.display().to_string().replace('/', "%2F"));
+        let ldap = connect(LdapConnSettings::new(), &url).await.expect("the privileged socket");
+        Admin { ldap }
+    }
+
+    /// Adds an organizational unit below the domain and returns its DN.
+    pub async fn add_ou(&mut self, name: &str) -> String {
+        let dn = format!("OU={name},{BASE_DN}");
+        self.add(&dn, vec![("objectClass", "organizationalUnit".into())]).await;
+        dn
+    }
+
+    /// Adds an enabled user with a password below `parent`.
+    pub async fn add_user(&mut self, parent: &str, name: &str) -> User {
+        let upn = format!("{name}@{UPN_SUFFIX}");
+        let dn = format!("CN={name},{parent}");
+        self.add_account(&dn, name, &upn, FIRST_PASSWORD).await;
+        let guid = self.read(&dn, "objectGUID").await;
+        let guid = Uuid::from_slice_le(&guid).expect("an objectGUID has sixteen bytes");
+        User { guid, name: name.to_owned(), upn }
+    }
+
+    /// Adds an account for a service and grants it `rights`.
+    pub async fn add_service_account(&mut self, name: &str, rights: &[Right]) -> Account {
+        let upn = format!("{name}@{UPN_SUFFIX}");
+        let dn = format!("CN={name},CN=Users,{BASE_DN}");
+        self.add_account(&dn, name, &upn, SERVICE_PASSWORD).await;
+        let account = Account { upn, password: SERVICE_PASSWORD.to_owned(), dn };
+        for right in rights {
+            self.grant(&account, *right).await;
+        }
+        account
+    }
+
+    /// Grants `right` to an account that exists.
+    pub async fn grant(&mut self, account: &Account, right: Right) {
+        let sid = self.read(&account.dn, "objectSid").await;
+        let object = right.object();
+        let mut descriptor = self.read(&object, "nTSecurityDescriptor").await;
+        right.grant(&mut descriptor, &sid);
+        self.replace_bytes(&object, "nTSecurityDescriptor", vec![descriptor]).await;
+    }
+
+    /// Sets the bit that disables the account.
+    pub async fn disable(&mut self, user: &User) {
+        let control = self.account_control(user).await | ACCOUNT_DISABLE;
+        self.replace(user, "userAccountControl", &[&control.to_string()]).await;
+    }
+
+    /// Clears the bit that disables the account.
+    pub async fn enable(&mut self, user: &User) {
+        let control = self.account_control(user).await & !ACCOUNT_DISABLE;
+        self.replace(user, "userAccountControl", &[&control.to_string()]).await;
+    }
+
+    /// Sets a new password, as a help desk does.
+    pub async fn set_password(&mut self, user: &User, password: &str) {
+        self.replace_bytes(&user.dn(), "unicodePwd", vec![unicode_pwd(password)]).await;
+    }
+
+    /// Replaces all values of an attribute; no values clear it.
+    pub async fn replace(&mut self, user: &User, attribute: &str, values: &[&str]) {
+        let values = values.iter().map(|value| value.as_bytes().to_vec()).collect();
+        self.replace_bytes(&user.dn(), attribute, values).await;
+    }
+
+    /// Deletes the user.
+    pub async fn delete(&mut self, user: &User) {
+        self.ldap.delete(&user.dn()).await.and_then(|done| done.success()).expect("a deletion");
+    }
+
+    /// Moves the user below `parent`, under the name it was created with.
+    pub async fn move_to(&mut self, user: &User, parent: &str) {
+        let rdn = format!("CN={}", user.name);
+        let moved = self.ldap.modifydn(&user.dn(), &rdn, true, Some(parent)).await;
+        moved.and_then(|done| done.success()).expect("a move");
+    }
+
+    async fn account_control(&mut self, user: &User) -> u32 {
+        let value = self.read(&user.dn(), "userAccountControl").await;
+        let text = String::from_utf8(value).expect("an integer is text in LDAP");
+        text.parse().expect("userAccountControl is an integer")
+    }
+
+    async fn add_account(&mut self, dn: &str, name: &str, upn: &str, password: &str) {
+        let attributes = vec![
+            ("objectClass", "user".into()),
+            ("sAMAccountName", name.into()),
+            ("userPrincipalName", upn.into()),
+            ("userAccountControl", NORMAL_ACCOUNT.to_string().into_bytes()),
+            ("unicodePwd", unicode_pwd(password)),
+        ];
+        self.add(dn, attributes).await;
+    }
+
+    async fn add(&mut self, dn: &str, attributes: Vec<(&str, Vec<u8>)>) {
+        let attributes = attributes
+            .into_iter()
+            .map(|(name, value)| (name.as_bytes().to_vec(), HashSet::from([value])))
+            .collect();
+        let added = self.ldap.add(dn, attributes).await;
+        added.and_then(|done| done.success()).unwrap_or_else(|error| panic!("add {dn}: {error}"));
+    }
+
+    async fn replace_bytes(&mut self, dn: &str, attribute: &str, values: Vec<Vec<u8>>) {
+        let change = Mod::Replace(attribute.as_bytes().to_vec(), HashSet::from_iter(values));
+        let modified = self.ldap.with_controls(controls()).modify(dn, vec![change]).await;
+        modified
+            .and_then(|done| done.success())
+            .unwrap_or_else(|error| panic!("modify {attribute} of {dn}: {error}"));
+    }
+
+    /// The one value of an attribute that must be there.
+    async fn read(&mut self, dn: &str, attribute: &str) -> Vec<u8> {
+        let found = self
+            .ldap
+            .with_controls(controls())
+            .search(dn, Scope::Base, "(objectClass=*)", [attribute])
+            .await
+            .and_then(|found| found.success());
+        let (entries, _) =
+            found.unwrap_or_else(|error| panic!("read {attribute} of {dn}: {error}"));
+        let entry = entries.into_iter().next().unwrap_or_else(|| panic!("{dn} is not there"));
+        // Bytes that happen to be text are handed out as text.
+        let SearchEntry { mut attrs, mut bin_attrs, .. } = SearchEntry::construct(entry);
+        let text = attrs.remove(attribute).and_then(|mut values| values.pop());
+        text.map(String::into_bytes)
+            .or_else(|| bin_attrs.remove(attribute).and_then(|mut values| values.pop()))
+            .unwrap_or_else(|| panic!("{dn} has no {attribute}"))
+    }
+}
+
+/// Reads and writes reach `CN=Deleted Objects`, and of a security descriptor only the DACL.
+fn controls() -> Vec<RawControl> {
+    let (oid, value) = SD_FLAGS;
+    vec![
+        RawControl { ctype: oid.to_owned(), crit: true, val: Some(value.to_vec()) },
+        RawControl { ctype: SHOW_DELETED.to_owned(), crit: true, val: None },
+    ]
+}
+
+/// A password as the attribute wants it: quoted, UTF-16LE (MS-ADTS section 3.1.1.3.1.5.1).
+fn unicode_pwd(password: &str) -> Vec<u8> {
+    format!("\"{password}\"").encode_utf16().flat_map(u16::to_le_bytes).collect()
+}

@@ -1,0 +1,223 @@
+//! A Samba Active Directory domain controller.
+
+mod admin;
+mod rights;
+mod template;
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use entra_relay::net::tls::client_config;
+use ldap3::{Ldap, LdapConnAsync, LdapConnSettings};
+use rustix::process::Signal;
+use tempfile::TempDir;
+use tokio::sync::OnceCell;
+
+pub use admin::{Account, Admin, User};
+pub use rights::Right;
+
+use super::ca::ServerCertificate;
+use super::loopback::{Loopback, is_free};
+use super::process::{Process, run};
+use super::wait::eventually;
+
+/// The naming context of the domain.
+pub const BASE_DN: &str = "DC=corp,DC=example";
+/// The suffix of the users' principal names.
+pub const UPN_SUFFIX: &str = "corp.example";
+/// The password of `Administrator`.
+pub const ADMIN_PASSWORD: &str = "Adm1n-Passw0rd";
+
+const REALM: &str = "CORP.EXAMPLE";
+const DOMAIN: &str = "CORP";
+const HOST: &str = "dc1";
+/// LDAP, LDAPS, Kerberos.
+const PORTS: [u16; 3] = [389, 636, 88];
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How a client reaches the domain controller.
+#[derive(Clone, Copy, Debug)]
+pub enum Transport {
+    /// TLS from the first byte.
+    Ldaps,
+    /// Plain LDAP that becomes TLS by the StartTLS operation.
+    StartTls,
+    /// Plain LDAP.
+    Plain,
+}
+
+/// A running domain controller on an address of its own, with a domain of its own.
+pub struct Samba {
+    loopback: Loopback,
+    certificate: ServerCertificate,
+    service: OnceCell<Account>,
+    // Before the folder: fields are dropped in this order.
+    process: Process,
+    folder: TempDir,
+}
+
+impl Samba {
+    /// Starts a domain controller for one test, which may kill it.
+    pub async fn start() -> Samba {
+        let template = template::template().await;
+        let folder = tempfile::Builder::new().prefix("relay-dc-").tempdir().expect("a folder");
+        let mut copy = Command::new("cp");
+        copy.args(["-a", "--reflink=auto"]).args(["private", "state"].map(|d| template.join(d)));
+        copy.arg(folder.path());
+        run(copy).await;
+
+        let loopback = Loopback::take(&PORTS);
+        let names = [format!("{HOST}.{UPN_SUFFIX}"), loopback.ip().to_string()];
+        let certificate = ServerCertificate::issue(folder.path(), &names);
+        let config = smb_conf(&loopback, folder.path(), &certificate);
+        fs::write(folder.path().join("smb.conf"), config).expect("smb.conf");
+
+        let process = spawn(folder.path());
+        let service = OnceCell::new();
+        let samba = Samba { loopback, certificate, service, process, folder };
+        samba.ready().await;
+        samba
+    }
+
+    /// The domain controller of all tests that neither stop it nor mind each other's users.
+    pub async fn shared() -> &'static Samba {
+        static SHARED: OnceCell<Samba> = OnceCell::const_new();
+        SHARED.get_or_init(Samba::start).await
+    }
+
+    /// `ldaps://` URL; the certificate names its address.
+    pub fn url_ldaps(&self) -> String {
+        format!("ldaps://{}", self.loopback.ip())
+    }
+
+    /// `ldap://` URL, for StartTLS and for plain LDAP.
+    pub fn url_ldap(&self) -> String {
+        format!("ldap://{}", self.loopback.ip())
+    }
+
+    /// The authority that signed the domain controller's certificate.
+    pub fn ca_file(&self) -> &Path {
+        &self.certificate.ca
+    }
+
+    /// Connects and binds with a password, as the relay does.
+    pub async fn bind(
+        &self,
+        transport: Transport,
+        user: &str,
+        password: &str,
+    ) -> ldap3::result::Result<Ldap> {
+        let url = match transport {
+            Transport::Ldaps => self.url_ldaps(),
+            Transport::StartTls | Transport::Plain => self.url_ldap(),
+        };
+        let settings = LdapConnSettings::new()
+            .set_conn_timeout(CONNECT_TIMEOUT)
+            .set_config(client_config(Some(self.ca_file())).expect("the CA's file"))
+            .set_starttls(matches!(transport, Transport::StartTls));
+        let mut ldap = connect(settings, &url).await?;
+        ldap.simple_bind(user, password).await?.success()?;
+        Ok(ldap)
+    }
+
+    /// A connection with every right, for what a test does to the directory.
+    pub async fn admin(&self) -> Admin {
+        Admin::connect(&self.folder.path().join("private/ldap_priv/ldapi")).await
+    }
+
+    /// The account `svc-relay` with the rights that the relay asks for: an ordinary user that sees
+    /// deleted objects.
+    pub async fn service_account(&self) -> &Account {
+        let create = async || {
+            self.admin().await.add_service_account("svc-relay", &[Right::ReadDeletedObjects]).await
+        };
+        self.service.get_or_init(create).await
+    }
+
+    /// Kills the domain controller as a power cut would.
+    pub async fn kill(&mut self) {
+        self.process.kill();
+        // Its workers see that their parent is gone, and follow.
+        let addresses = PORTS.map(|port| SocketAddr::from((self.loopback.ip(), port)));
+        eventually("the killed domain controller leaves its ports", async || {
+            addresses.iter().all(|address| is_free(*address))
+        })
+        .await;
+    }
+
+    /// Starts a killed domain controller again, with what it had stored.
+    pub async fn restart(&mut self) {
+        self.process = spawn(self.folder.path());
+        self.ready().await;
+    }
+
+    /// Stops the domain controller from answering: connections stay open and silent.
+    pub fn freeze(&self) {
+        self.process.signal(Signal::STOP);
+    }
+
+    /// Ends [`Samba::freeze`].
+    pub fn thaw(&self) {
+        self.process.signal(Signal::CONT);
+    }
+
+    /// A bind needs more of Samba's services than a connection does.
+    async fn ready(&self) {
+        let administrator = format!("Administrator@{UPN_SUFFIX}");
+        eventually("the domain controller lets its administrator bind", async || {
+            self.bind(Transport::Ldaps, &administrator, ADMIN_PASSWORD).await
+        })
+        .await;
+    }
+}
+
+fn spawn(folder: &Path) -> Process {
+    let mut command = Command::new("samba");
+    command.args(["--foreground", "--debug-stdout"]);
+    command.arg(format!("--configfile={}", folder.join("smb.conf").display()));
+    Process::start("samba", command, folder)
+}
+
+/// Opens a connection and drives it for as long as the caller's runtime lives.
+async fn connect(settings: LdapConnSettings, url: &str) -> ldap3::result::Result<Ldap> {
+    let (connection, ldap) = LdapConnAsync::with_settings(settings, url).await?;
+    tokio::spawn(connection.drive());
+    Ok(ldap)
+}
+
+/// Simple bind is checked through `winbindd` and `rpc`, so `ldap` alone would refuse everyone.
+fn smb_conf(loopback: &Loopback, folder: &Path, tls: &ServerCertificate) -> String {
+    let ip = loopback.ip();
+    let at = |name: &str| -> PathBuf { folder.join(name) };
+    let run = at("run");
+    fs::create_dir_all(&run).expect("folder for sockets");
+    let settings = [
+        ("netbios name", HOST.to_owned()),
+        ("realm", REALM.to_owned()),
+        ("workgroup", DOMAIN.to_owned()),
+        ("server role", "active directory domain controller".to_owned()),
+        ("server services", "rpc, ldap, cldap, kdc, drepl, winbindd".to_owned()),
+        ("interfaces", format!("{ip}/8")),
+        ("bind interfaces only", "yes".to_owned()),
+        ("ldap server require strong auth", "no".to_owned()),
+        ("prefork children", "2".to_owned()),
+        ("tls keyfile", tls.key.display().to_string()),
+        ("tls certfile", tls.certificate.display().to_string()),
+        ("tls cafile", tls.ca.display().to_string()),
+        ("private dir", at("private").display().to_string()),
+        ("state directory", at("state").display().to_string()),
+        ("cache directory", at("cache").display().to_string()),
+        ("lock directory", at("lock").display().to_string()),
+        ("binddns dir", at("bind-dns").display().to_string()),
+        ("pid directory", run.display().to_string()),
+        ("ncalrpc dir", run.join("ncalrpc").display().to_string()),
+        ("winbindd socket directory", run.join("winbindd").display().to_string()),
+        ("ntp signd socket directory", run.join("ntp-signd").display().to_string()),
+    ];
+    let global: String =
+        settings.iter().map(|(key, value)| format!("  {key} = {value}\n")).collect();
+    format!("[global]\n{global}[sysvol]\n  path = {}\n", at("state/sysvol").display())
+}
