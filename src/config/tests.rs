@@ -79,6 +79,7 @@ broker: { url: 'amqp://relay@127.0.0.1/relay', password_file: p }
     let told = parse(watch, &[], Role::Run).expect_err("Graph is missing").to_string();
     assert!(told.contains("graph.client_secret_file: is missing"), "{told}");
     let apply = "
+directory: { base_dn: 'DC=corp,DC=example' }
 broker: { url: 'amqp://relay@localhost/relay', password_file: p }
 graph: { tenant_id: t, client_id: c, client_secret_file: s }
 ";

@@ -12,6 +12,9 @@ use super::{
 /// Everything that is wrong with `config` for `role`.
 pub fn problems(config: &Config, role: Role) -> Vec<Problem> {
     let mut found = Vec::new();
+    if config.directory.source != Source::Sandbox {
+        base_dn(config, &mut found);
+    }
     if role.watches() {
         directory(config, &mut found);
         scope(config, &mut found);
@@ -35,6 +38,21 @@ pub fn problems(config: &Config, role: Role) -> Vec<Problem> {
     found
 }
 
+/// Both halves need it: consumers refuse what comes from another directory.
+fn base_dn(config: &Config, found: &mut Vec<Problem>) {
+    let base_dn = &config.directory.base_dn;
+    if !base_dn.contains('=') {
+        found.push(
+            Problem::at(
+                "directory.base_dn",
+                "is not a distinguished name",
+                "write the root of the domain's naming context, such as DC=corp,DC=example",
+            )
+            .with_value(base_dn),
+        );
+    }
+}
+
 fn directory(config: &Config, found: &mut Vec<Problem>) {
     let directory = &config.directory;
     if directory.source == Source::Sandbox {
@@ -49,16 +67,6 @@ fn directory(config: &Config, found: &mut Vec<Problem>) {
     }
     for url in &directory.urls {
         directory_url(config, url, found);
-    }
-    if !directory.base_dn.contains('=') {
-        found.push(
-            Problem::at(
-                "directory.base_dn",
-                "is not a distinguished name",
-                "write the root of the domain's naming context, such as DC=corp,DC=example",
-            )
-            .with_value(&directory.base_dn),
-        );
     }
     if directory.bind.method == BindMethod::Simple {
         if directory.bind.user.is_empty() {

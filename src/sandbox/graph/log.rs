@@ -88,6 +88,11 @@ impl Log {
         self.entries.push_back(request);
     }
 
+    /// The number of the latest request.
+    pub(super) fn last(&self) -> u64 {
+        self.last
+    }
+
     /// What is kept of the requests behind this number.
     pub(super) fn since(&self, order: u64) -> Vec<LoggedRequest> {
         let from = self.entries.partition_point(|entry| entry.order <= order);

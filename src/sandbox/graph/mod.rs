@@ -199,6 +199,11 @@ impl SandboxGraph {
         self.shared.state().log.since(order)
     }
 
+    /// The number of the latest request in the log; 0 before the first.
+    pub fn last_order(&self) -> u64 {
+        self.shared.state().log.last()
+    }
+
     /// Waits until a condition holds; it is asked now and after every request or seeding.
     /// The caller sets the time limit.
     pub async fn wait_until(&self, mut condition: impl FnMut(&Self) -> bool) {
