@@ -2,7 +2,7 @@
 
 use reqwest::{
     Method, Request,
-    header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue},
+    header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue},
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -122,9 +122,16 @@ fn request(method: Method, url: Url, body: Option<&Value>, token: &Token) -> Req
     let headers = request.headers_mut();
     headers.insert(AUTHORIZATION, token.header.clone());
     headers.insert(CLIENT_REQUEST_ID, HeaderValue::from_str(&id).expect("a UUID is a header"));
-    if let Some(body) = body {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        *request.body_mut() = Some(body.to_string().into());
+    match body {
+        Some(body) => {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            *request.body_mut() = Some(body.to_string().into());
+        }
+        // Not sent by itself, and gateways may answer 411 without it (RFC 9110 section 8.6).
+        None if request.method() == Method::POST => {
+            request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+        None => {}
     }
     request
 }
