@@ -1,7 +1,88 @@
-//! `relay.yaml`: typed and validated.
+//! `relay.yaml`: layered, typed, validated.
+//!
+//! Later layers win: defaults, the file, the environment (`RELAY_GRAPH__TENANT_ID`). Whatever is
+//! wrong is reported together, each problem with its key, its value and what would be right.
 
+mod layers;
 pub mod model;
+mod problem;
 pub mod secret;
+mod validate;
+
+use std::path::Path;
 
 pub use model::Config;
+pub use problem::{Invalid, Problem};
 pub use secret::Secret;
+
+/// Which part of the program the configuration must serve: each needs only its own half.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The watcher: directory and queue.
+    Watch,
+    /// The consumer: queue and Graph.
+    Apply,
+    /// Both in one process.
+    Run,
+}
+
+impl Role {
+    /// Whether the directory is read.
+    pub fn watches(self) -> bool {
+        self != Role::Apply
+    }
+
+    /// Whether Graph is written.
+    pub fn applies(self) -> bool {
+        self != Role::Watch
+    }
+}
+
+/// Reads and validates a configuration. `environment` holds the process's variables; only those
+/// that begin with `RELAY_` count.
+pub fn load(
+    path: &Path,
+    environment: impl IntoIterator<Item = (String, String)>,
+    role: Role,
+) -> Result<Config, Invalid> {
+    let text = std::fs::read_to_string(path).map_err(|cause| {
+        Invalid::one(
+            path,
+            Problem::new(
+                format!("cannot be read: {cause}"),
+                "name a configuration file with --config; the one that comes with the program \
+                 shows every key",
+            ),
+        )
+    })?;
+    parse(path, &text, environment, role)
+}
+
+/// As [`load`], from text.
+pub fn parse(
+    path: &Path,
+    text: &str,
+    environment: impl IntoIterator<Item = (String, String)>,
+    role: Role,
+) -> Result<Config, Invalid> {
+    let (config, mut problems) =
+        layers::merge(text, environment).map_err(|problem| Invalid::one(path, problem))?;
+    // A value that was refused already must not be complained of twice.
+    let found = validate::problems(&config, role);
+    problems.extend(
+        found
+            .into_iter()
+            .filter(|new| {
+                !problems.iter().any(|old| !old.key.is_empty() && new.key.starts_with(&old.key))
+            })
+            .collect::<Vec<_>>(),
+    );
+    if problems.is_empty() {
+        Ok(config)
+    } else {
+        Err(Invalid { file: path.display().to_string(), problems })
+    }
+}
+
+#[cfg(test)]
+mod tests;

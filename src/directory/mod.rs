@@ -1,1 +1,79 @@
-//! directory
+//! The directory: an LDAP session, what changed since a cursor, and what the attributes mean.
+//!
+//! The cursor is the truth; the doorbell only says when to look.
+
+pub mod attributes;
+mod ber;
+mod dirsync;
+mod entry;
+mod error;
+mod session;
+
+use std::fmt;
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+pub use dirsync::{ActiveDirectory, Selection};
+pub use entry::{Attributes, Entry};
+pub use error::DirectoryError;
+pub use session::Login;
+
+/// How far the directory was read. Opaque bytes that the server understands.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Cursor(pub Vec<u8>);
+
+impl fmt::Debug for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Cursor({} bytes)", self.0.len())
+    }
+}
+
+/// One answer to "what changed?".
+#[derive(Debug)]
+pub struct Changes {
+    /// The changed objects, each with the attributes that changed and their values now.
+    pub entries: Vec<Entry>,
+    /// To ask for what comes after these.
+    pub next: Cursor,
+    /// Whether the server has more right now.
+    pub more: bool,
+}
+
+/// A directory that can be followed. The answers tell the state of now, not a log: asking twice
+/// may give different entries, and an entry may come again.
+#[async_trait]
+pub trait Directory: Send {
+    /// A short name of the server in use, for logs.
+    fn server(&self) -> &str;
+
+    /// A cursor from which only later changes are told.
+    async fn now(&mut self) -> Result<Cursor, DirectoryError>;
+
+    /// What changed after `cursor`.
+    async fn changes(&mut self, cursor: &Cursor) -> Result<Changes, DirectoryError>;
+
+    /// Every user, page by page: the first page where `page` is none, else the page after it.
+    /// Entries are complete. `next` is none on the last page.
+    async fn users(&mut self, page: Option<Page>) -> Result<UsersPage, DirectoryError>;
+
+    /// One object, complete, if it exists, is not deleted, and is a user.
+    async fn read(&mut self, object: Uuid) -> Result<Option<Entry>, DirectoryError>;
+
+    /// A number that moves when anything changes, cheap to ask for; none where the server has
+    /// none.
+    async fn doorbell(&mut self) -> Result<Option<u64>, DirectoryError>;
+}
+
+/// Where a paged read stands. Opaque, and good for the connection that gave it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page(pub Vec<u8>);
+
+/// One page of users.
+#[derive(Debug)]
+pub struct UsersPage {
+    /// The users, complete.
+    pub entries: Vec<Entry>,
+    /// The page after this one.
+    pub next: Option<Page>,
+}

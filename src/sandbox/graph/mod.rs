@@ -1,1 +1,226 @@
 //! An in-process Microsoft Graph, strict on what the relay calls.
+//!
+//! One tenant with its users and groups, one app registration, the token endpoint and the part of
+//! Graph v1.0 that the relay uses, over HTTP on loopback. It refuses what Graph refuses, with
+//! Graph's statuses, codes and headers: permissions, directory roles, types, lengths, properties
+//! mastered on premises, duplicates, quotas. Faults can be switched on while it runs, and every
+//! request is in its log.
+//!
+//! | file | concern |
+//! | --- | --- |
+//! | `properties`, `forms` | the table of user properties, and what their values look like |
+//! | `record`, `user`, `group`, `store` | objects, compactly, with indexes |
+//! | `connection`, `server`, `exchange` | TCP and HTTP around one request |
+//! | `signin`, `token`, `permissions`, `roles` | who may do what |
+//! | `resource`, `call` | from a path to the function that serves it |
+//! | `users`, `members`, `deleted`, `references` | those functions |
+//! | `changes`, `update` | what a body asks for, and writing it |
+//! | `query`, `filter`, `lexer` | query options |
+//! | `error`, `throttle`, `faults`, `log` | refusals, quotas, faults, the log |
+
+#[cfg(test)]
+mod bench;
+mod call;
+mod changes;
+mod connection;
+mod deleted;
+mod error;
+mod exchange;
+mod faults;
+mod filter;
+mod forms;
+mod group;
+mod lexer;
+mod log;
+mod members;
+mod options;
+mod permissions;
+mod properties;
+mod query;
+mod record;
+mod references;
+mod resource;
+mod roles;
+mod server;
+mod signin;
+mod store;
+#[cfg(test)]
+mod tests;
+mod throttle;
+mod token;
+mod update;
+mod user;
+mod users;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::net::TcpListener;
+use tokio_util::sync::DropGuard;
+use uuid::Uuid;
+
+use self::connection::{Connection, Cuttable};
+use self::group::Group;
+use self::server::{Shared, State};
+
+pub use self::faults::{FaultSet, Faults};
+pub use self::group::GroupKind;
+pub use self::log::{LoggedBody, LoggedRequest};
+pub use self::options::{Options, Rules};
+pub use self::permissions::RELAY_PERMISSIONS;
+pub use self::roles::DirectoryRole;
+pub use self::user::{NewUser, User};
+
+/// A running simulator; clones share it, and it stops when the last one is dropped.
+#[derive(Clone)]
+pub struct SandboxGraph {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    _stop: Arc<DropGuard>,
+}
+
+impl SandboxGraph {
+    /// Starts listening.
+    ///
+    /// # Errors
+    ///
+    /// If the address cannot be listened on.
+    pub async fn start(options: Options) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(options.listen).await?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared::new(options));
+        let app =
+            server::router(Arc::clone(&shared)).into_make_service_with_connect_info::<Connection>();
+        let closing = shared.closing.clone();
+        let server = axum::serve(Cuttable(listener), app)
+            .with_graceful_shutdown(closing.clone().cancelled_owned());
+        tokio::spawn(async move {
+            if let Err(error) = server.await {
+                tracing::error!(%error, "the sandbox graph stopped");
+            }
+        });
+        Ok(Self { shared, address, _stop: Arc::new(closing.drop_guard()) })
+    }
+
+    /// The service root, `http://127.0.0.1:PORT/v1.0`.
+    pub fn endpoint(&self) -> String {
+        format!("{}/v1.0", self.authority())
+    }
+
+    /// The address of the token endpoint without tenant, `http://127.0.0.1:PORT`.
+    pub fn authority(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// How the tenant was set up.
+    pub fn options(&self) -> &Options {
+        &self.shared.options
+    }
+
+    /// The switches for faults.
+    pub fn faults(&self) -> &Faults {
+        &self.shared.faults
+    }
+
+    /// Puts a user into the tenant, unchecked, and returns its object id.
+    pub fn add_user(&self, user: NewUser) -> Uuid {
+        let user = user.build();
+        let id = user.id();
+        self.change(|state| state.store.insert(user));
+        id
+    }
+
+    /// The user with that object id.
+    pub fn user(&self, id: Uuid) -> Option<User> {
+        self.shared.state().store.user(id).cloned()
+    }
+
+    /// The user with that principal name, in any case.
+    pub fn user_by_upn(&self, user_principal_name: &str) -> Option<User> {
+        self.shared.state().store.having(properties::UPN, user_principal_name).next().cloned()
+    }
+
+    /// A snapshot of every user, in the order of their object ids.
+    pub fn users(&self) -> Vec<User> {
+        self.shared.state().store.users_after(None).cloned().collect()
+    }
+
+    /// How many users there are.
+    pub fn user_count(&self) -> usize {
+        self.shared.state().store.len()
+    }
+
+    /// A snapshot of the users that were deleted and can be restored.
+    pub fn deleted_users(&self) -> Vec<User> {
+        self.shared.state().store.deleted_users(Timestamp::now()).cloned().collect()
+    }
+
+    /// Puts a group into the tenant and returns its object id.
+    pub fn add_group(&self, kind: GroupKind) -> Uuid {
+        let id = Uuid::new_v4();
+        self.change(|state| {
+            state.store.groups.insert(id, Group { kind, members: BTreeSet::new() })
+        });
+        id
+    }
+
+    /// The object ids of a group's members; none if there is no such group.
+    pub fn members(&self, group: Uuid) -> Option<BTreeSet<Uuid>> {
+        self.shared.state().store.groups.get(&group).map(|group| group.members.clone())
+    }
+
+    /// Replaces the app's permissions; they are in tokens issued from now on, as in Entra.
+    pub fn set_app_roles(&self, roles: impl IntoIterator<Item = impl Into<String>>) {
+        let roles = roles.into_iter().map(Into::into).collect();
+        self.change(|state| state.app_roles = roles);
+    }
+
+    /// Replaces the directory roles of the app's service principal, at once.
+    pub fn set_directory_roles(&self, roles: impl Into<Vec<DirectoryRole>>) {
+        let roles = roles.into();
+        self.change(|state| state.directory_roles = roles);
+    }
+
+    /// Expires every token issued so far.
+    pub fn expire_tokens(&self) {
+        self.shared.tokens.expire();
+    }
+
+    /// The requests that are in the log, in the order in which they took effect.
+    pub fn log(&self) -> Vec<LoggedRequest> {
+        self.log_since(0)
+    }
+
+    /// The requests in the log behind this [`LoggedRequest::order`].
+    pub fn log_since(&self, order: u64) -> Vec<LoggedRequest> {
+        self.shared.state().log.since(order)
+    }
+
+    /// Waits until a condition holds; it is asked now and after every request or seeding.
+    /// The caller sets the time limit.
+    pub async fn wait_until(&self, mut condition: impl FnMut(&Self) -> bool) {
+        let mut changes = self.shared.changes.subscribe();
+        loop {
+            changes.borrow_and_update();
+            if condition(self) {
+                return;
+            }
+            // The sender lives in `self`, so this only returns on a change.
+            let _ = changes.changed().await;
+        }
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) {
+        change(&mut self.shared.state());
+        self.shared.changed();
+    }
+}
+
+impl fmt::Debug for SandboxGraph {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SandboxGraph").field("address", &self.address).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,146 @@
+use super::*;
+
+fn parse(text: &str, environment: &[(&str, &str)], role: Role) -> Result<Config, Invalid> {
+    let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+    super::parse(Path::new("relay.yaml"), text, environment, role)
+}
+
+const GOOD: &str = "
+directory:
+  urls: [ldaps://dc1.corp.example]
+  base_dn: DC=corp,DC=example
+  bind: { user: svc@corp.example, password_file: /run/secrets/bind }
+broker: { kind: embedded }
+graph:
+  tenant_id: 11111111-2222-3333-4444-555555555555
+  client_id: app
+  client_secret_file: /run/secrets/graph
+apply:
+  upn_suffixes: { corp.local: contoso.com }
+  attributes: { displayName: displayName, mobilePhone: mobile }
+";
+
+#[test]
+fn layers_win_in_order() {
+    let environment = [
+        ("RELAY_GRAPH__TENANT_ID", "42"),
+        ("RELAY_DIRECTORY__URLS", "ldaps://a.example, ldaps://b.example"),
+        ("RELAY_DIRECTORY__OBJECT_SECURITY", "false"),
+        ("RELAY_BROKER__PARTITIONS", "8"),
+        ("RELAY_DIRECTORY__BIND__PASSWORD_FILE", "/elsewhere"),
+        ("UNRELATED", "x"),
+    ];
+    let config = parse(GOOD, &environment, Role::Run).expect("valid");
+    assert_eq!(config.graph.tenant_id, "42");
+    assert_eq!(config.graph.client_id, "app");
+    assert_eq!(config.directory.urls, ["ldaps://a.example", "ldaps://b.example"]);
+    assert!(!config.directory.object_security);
+    assert_eq!(config.broker.partitions, 8);
+    assert_eq!(config.directory.bind.password_file.as_deref(), Some(Path::new("/elsewhere")));
+    assert_eq!(config.apply.upn_suffixes["corp.local"], "contoso.com");
+    assert_eq!(config.apply.attributes["mobilePhone"], "mobile");
+    assert_eq!(config.directory.usn_interval.as_millis(), 25);
+}
+
+#[test]
+fn everything_wrong_is_told_at_once_with_key_value_and_remedy() {
+    let text = GOOD.replace("kind: embedded", "kind: kafka, partitons: 3, partitions: 900")
+        + "
+parking: { first_delay: soon }
+guard: 7
+guardd: {}
+apply2: {}
+";
+    let text = text.replace("ldaps://dc1", "ldap://dc1");
+    let invalid = parse(&text, &[], Role::Run).expect_err("refused");
+    let told = invalid.to_string();
+    for part in [
+        "broker.kind: \"kafka\" is not valid: unknown variant `kafka`, expected `rabbitmq` or `embedded`",
+        "broker.partitons: is not a known key; did you mean \"partitions\"?",
+        "broker.partitions: \"900\" is out of range; write 1 to 64",
+        "parking.first_delay: \"soon\" is not valid",
+        "write a number with a unit, such as 25ms",
+        "guard: \"7\" is not a section; known here: count_expired",
+        "guardd: is not a known key; did you mean \"guard\"?",
+        "apply2: is not a known key; did you mean \"apply\"?",
+        "directory.urls: \"ldap://dc1.corp.example\" would send the bind password unencrypted",
+    ] {
+        assert!(told.contains(part), "{part:?} is not in\n{told}");
+    }
+}
+
+#[test]
+fn each_role_needs_its_own_half_only() {
+    let watch = "
+directory: { urls: ['ldap://127.0.0.5'], base_dn: 'DC=a', bind: { user: u, password_file: p } }
+broker: { url: 'amqp://relay@127.0.0.1/relay', password_file: p }
+";
+    parse(watch, &[], Role::Watch).expect("no Graph secret needed");
+    let told = parse(watch, &[], Role::Run).expect_err("Graph is missing").to_string();
+    assert!(told.contains("graph.client_secret_file: is missing"), "{told}");
+    let apply = "
+broker: { url: 'amqp://relay@localhost/relay', password_file: p }
+graph: { tenant_id: t, client_id: c, client_secret_file: s }
+";
+    parse(apply, &[], Role::Apply).expect("no directory secret needed");
+}
+
+#[test]
+fn secrets_are_in_no_message_and_no_debug_output() {
+    let text = "
+directory: { bind: { password: [hunter2] } }
+broker: { url: 'amqp://relay:hunter2@h/v', password: hunter2, password_file: f }
+graph: { client_secret: hunter2 }
+";
+    let told = parse(text, &[], Role::Run).expect_err("refused").to_string();
+    assert!(told.contains("broker.url: holds a password"), "{told}");
+    assert!(told.contains("both given"), "{told}");
+    let config = parse(&format!("{GOOD}  "), &[("RELAY_BROKER__PASSWORD", "hunter2")], Role::Run)
+        .expect("valid");
+    assert!(!format!("{config:?}").contains("hunter2"));
+    // Quoting the URL with its password would tell it, so only the key is named.
+    assert!(!told.contains("hunter2"), "{told}");
+}
+
+#[test]
+fn what_is_no_yaml_is_told_with_its_place() {
+    let told = parse("a: [", &[], Role::Run).expect_err("refused").to_string();
+    assert!(told.starts_with("relay.yaml: is not valid YAML"), "{told}");
+    let told = load(Path::new("none.yaml"), [], Role::Run).expect_err("missing").to_string();
+    assert!(told.contains("none.yaml") && told.contains("--config"), "{told}");
+}
+
+#[test]
+fn the_shipped_file_is_valid_and_shows_every_key_with_its_default() {
+    let text = include_str!("../../relay.yaml");
+    parse(text, &[], Role::Run).expect("the shipped relay.yaml is valid");
+    let shown: serde_json::Value = ::config::Config::builder()
+        .add_source(::config::File::from_str(text, ::config::FileFormat::Yaml))
+        .build()
+        .and_then(::config::Config::try_deserialize)
+        .expect("YAML");
+    let known = serde_json::to_value(Config::default()).expect("json");
+    let mut missing = Vec::new();
+    keys_missing(&known, &shown, "", &mut missing);
+    // A value of a secret belongs into a file, so the file does not invite to write it down.
+    missing.retain(|key| {
+        !["directory.bind.password", "broker.password", "graph.client_secret"]
+            .contains(&key.as_str())
+    });
+    assert!(missing.is_empty(), "relay.yaml does not show {missing:?}");
+}
+
+fn keys_missing(
+    known: &serde_json::Value,
+    shown: &serde_json::Value,
+    path: &str,
+    missing: &mut Vec<String>,
+) {
+    for (key, value) in known.as_object().into_iter().flatten() {
+        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        match shown.get(key) {
+            Some(shown) => keys_missing(value, shown, &path, missing),
+            None => missing.push(path),
+        }
+    }
+}

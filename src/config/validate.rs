@@ -1,0 +1,325 @@
+//! What the types cannot say: what must be there, what contradicts what, what is not safe.
+
+use std::{net::IpAddr, time::Duration};
+
+use url::{Host, Url};
+
+use super::{
+    Config, Problem, Role,
+    model::{BindMethod, BrokerKind, Credential, Doorbell, Source},
+};
+
+/// Everything that is wrong with `config` for `role`.
+pub fn problems(config: &Config, role: Role) -> Vec<Problem> {
+    let mut found = Vec::new();
+    if role.watches() {
+        directory(config, &mut found);
+        scope(config, &mut found);
+    }
+    broker(config, role, &mut found);
+    if role.applies() {
+        graph(config, &mut found);
+    }
+    not_yet(config, &mut found);
+    intervals(config, &mut found);
+    if config.admin.listen.parse::<std::net::SocketAddr>().is_err() {
+        found.push(
+            Problem::at(
+                "admin.listen",
+                "is not an address",
+                "write IP:PORT, such as 127.0.0.1:9464",
+            )
+            .with_value(&config.admin.listen),
+        );
+    }
+    found
+}
+
+fn directory(config: &Config, found: &mut Vec<Problem>) {
+    let directory = &config.directory;
+    if directory.source == Source::Sandbox {
+        return;
+    }
+    if directory.urls.is_empty() {
+        found.push(Problem::at(
+            "directory.urls",
+            "is empty",
+            "name at least one domain controller, such as ldaps://dc1.corp.example",
+        ));
+    }
+    for url in &directory.urls {
+        directory_url(config, url, found);
+    }
+    if !directory.base_dn.contains('=') {
+        found.push(
+            Problem::at(
+                "directory.base_dn",
+                "is not a distinguished name",
+                "write the root of the domain's naming context, such as DC=corp,DC=example",
+            )
+            .with_value(&directory.base_dn),
+        );
+    }
+    if directory.bind.method == BindMethod::Simple {
+        if directory.bind.user.is_empty() {
+            found.push(Problem::at(
+                "directory.bind.user",
+                "is empty",
+                "name the relay's account by UPN or DN, such as svc-relay@corp.example",
+            ));
+        }
+        one_secret(
+            "directory.bind.password",
+            directory.bind.password.is_some(),
+            directory.bind.password_file.is_some(),
+            found,
+        );
+    }
+}
+
+fn directory_url(config: &Config, text: &str, found: &mut Vec<Problem>) {
+    let problem =
+        |what: &str, remedy: &str| Problem::at("directory.urls", what, remedy).with_value(text);
+    let url = match Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "ldap" | "ldaps") && url.host().is_some() => url,
+        _ => {
+            found.push(problem("is not an LDAP URL", "write ldaps://HOST or ldap://HOST:PORT"));
+            return;
+        }
+    };
+    let start_tls = config.directory.tls.start_tls;
+    if url.scheme() == "ldaps" && start_tls {
+        found.push(problem(
+            "is TLS from the start, so StartTLS cannot be used on it",
+            "set directory.tls.start_tls to false, or write ldap://",
+        ));
+    }
+    let plain = url.scheme() == "ldap" && !start_tls;
+    if plain && !config.directory.allow_plaintext && !is_loopback(&url) {
+        found.push(problem(
+            "would send the bind password unencrypted",
+            "write ldaps://, or set directory.tls.start_tls; directory.allow_plaintext lets it through",
+        ));
+    }
+}
+
+fn scope(config: &Config, found: &mut Vec<Problem>) {
+    for (key, patterns) in
+        [("scope.exclude", &config.scope.exclude), ("scope.protected", &config.scope.protected)]
+    {
+        for pattern in patterns.iter().filter(|pattern| pattern.trim_matches(['*', ' ']).is_empty())
+        {
+            found.push(
+                Problem::at(key, "matches every account", "write a name, or a part of one with *")
+                    .with_value(pattern),
+            );
+        }
+    }
+}
+
+fn broker(config: &Config, role: Role, found: &mut Vec<Problem>) {
+    let broker = &config.broker;
+    if !(1..=64).contains(&broker.partitions) {
+        found.push(
+            Problem::at("broker.partitions", "is out of range", "write 1 to 64")
+                .with_value(broker.partitions),
+        );
+    }
+    if broker.kind == BrokerKind::Embedded {
+        if role != Role::Run {
+            found.push(
+                Problem::at(
+                    "broker.kind",
+                    "is for watcher and consumer in one process",
+                    "start `entra-relay run`, or use rabbitmq",
+                )
+                .with_value("embedded"),
+            );
+        }
+        return;
+    }
+    let url = match Url::parse(&broker.url) {
+        Ok(url) if matches!(url.scheme(), "amqp" | "amqps") && url.host().is_some() => url,
+        _ => {
+            found.push(
+                Problem::at("broker.url", "is not an AMQP URL", "write amqps://USER@HOST/VHOST")
+                    .with_value(&broker.url),
+            );
+            return;
+        }
+    };
+    if url.password().is_some() {
+        found.push(Problem::at(
+            "broker.url",
+            "holds a password",
+            "take it out and name a file that holds it in broker.password_file",
+        ));
+    }
+    one_secret("broker.password", broker.password.is_some(), broker.password_file.is_some(), found);
+    if !is_loopback(&url) && !config.security.allow_unsigned {
+        found.push(
+            Problem::at(
+                "broker.url",
+                "is on another host, where others could put forged events into the queue",
+                "this version does not sign events yet: keep the broker on loopback, or accept \
+                 the risk with security.allow_unsigned: true",
+            )
+            .with_value(url.host_str().unwrap_or_default()),
+        );
+    }
+}
+
+fn graph(config: &Config, found: &mut Vec<Problem>) {
+    let graph = &config.graph;
+    if graph.is_sandbox() {
+        return;
+    }
+    for (key, text) in [("graph.endpoint", &graph.endpoint), ("graph.authority", &graph.authority)]
+    {
+        match Url::parse(text) {
+            Ok(url) if url.scheme() == "https" && url.host().is_some() => {}
+            Ok(url) if url.scheme() == "http" && is_loopback(&url) => {}
+            _ => found.push(
+                Problem::at(
+                    key,
+                    "is not an https URL",
+                    "write the cloud's URL, such as https://graph.microsoft.com/v1.0",
+                )
+                .with_value(text),
+            ),
+        }
+    }
+    for (key, text) in
+        [("graph.tenant_id", &graph.tenant_id), ("graph.client_id", &graph.client_id)]
+    {
+        if text.trim().is_empty() {
+            found.push(Problem::at(key, "is empty", "copy it from the app registration in Entra"));
+        }
+    }
+    if graph.credential == Credential::ClientSecret {
+        one_secret(
+            "graph.client_secret",
+            graph.client_secret.is_some(),
+            graph.client_secret_file.is_some(),
+            found,
+        );
+    }
+    if config.apply.match_by.is_empty() {
+        found.push(Problem::at(
+            "apply.match",
+            "is empty, so no user could ever be found",
+            "write [immutable_id, user_principal_name]",
+        ));
+    }
+}
+
+/// What the format has room for and this version cannot do: refused, so that nobody relies on it.
+fn not_yet(config: &Config, found: &mut Vec<Problem>) {
+    let directory = &config.directory;
+    let bind = directory.bind.method;
+    let refusals = [
+        (
+            "directory.source",
+            matches!(directory.source, Source::PersistentSearch | Source::Syncrepl),
+            "use dirsync",
+        ),
+        ("directory.bind.method", bind != BindMethod::Simple, "use simple"),
+        ("directory.doorbell", directory.doorbell == Doorbell::Notification, "use auto or usn"),
+        ("directory.anchor_attribute", directory.anchor_attribute != "auto", "use auto"),
+        (
+            "directory.treat_lockout_as_disabled",
+            directory.treat_lockout_as_disabled,
+            "set it to false",
+        ),
+        (
+            "scope.organizational_units",
+            !config.scope.organizational_units.is_empty(),
+            "leave it empty",
+        ),
+        ("scope.groups", !config.scope.groups.is_empty(), "leave it empty"),
+        (
+            "graph.credential",
+            config.graph.credential != Credential::ClientSecret,
+            "use client_secret",
+        ),
+        ("apply.link", config.apply.link, "set it to false"),
+        ("apply.create", config.apply.create, "set it to false"),
+        ("apply.groups", !config.apply.groups.is_empty(), "leave it empty"),
+        ("apply.never", !config.apply.never.is_empty(), "leave it empty"),
+        ("apply.anonymize", !config.apply.anonymize.is_empty(), "leave it empty"),
+        ("passwords.enabled", config.passwords.enabled, "set it to false"),
+        ("security.signing_key_file", config.security.signing_key_file.is_some(), "leave it out"),
+        (
+            "security.verify_key_files",
+            !config.security.verify_key_files.is_empty(),
+            "leave it empty",
+        ),
+    ];
+    for (key, asked_for, remedy) in refusals {
+        if asked_for {
+            found.push(Problem::at(key, "asks for what this version cannot do yet", remedy));
+        }
+    }
+    for (property, template) in &config.apply.attributes {
+        if template.contains("{{") {
+            found.push(
+                Problem::at(
+                    &format!("apply.attributes.{property}"),
+                    "is a template, which this version cannot do yet",
+                    "name one directory attribute",
+                )
+                .with_value(template),
+            );
+        }
+    }
+}
+
+fn intervals(config: &Config, found: &mut Vec<Problem>) {
+    for (key, value, least) in [
+        ("directory.usn_interval", config.directory.usn_interval, Duration::from_millis(1)),
+        ("directory.sweep_interval", config.directory.sweep_interval, Duration::from_millis(100)),
+        (
+            "directory.full_read_interval",
+            config.directory.full_read_interval,
+            Duration::from_secs(60),
+        ),
+        ("graph.quota.per", config.graph.quota.per, Duration::from_secs(1)),
+    ] {
+        if value < least {
+            let least = humantime::format_duration(least);
+            found.push(
+                Problem::at(key, "is too short", format!("write {least} or more"))
+                    .with_value(humantime::format_duration(value)),
+            );
+        }
+    }
+}
+
+fn one_secret(key: &str, value: bool, file: bool, found: &mut Vec<Problem>) {
+    match (value, file) {
+        (false, false) => found.push(Problem::at(
+            &format!("{key}_file"),
+            "is missing",
+            "name a file that holds it, readable by the relay alone",
+        )),
+        (true, true) => found.push(Problem::at(
+            key,
+            format!("and {key}_file are both given"),
+            "keep the file and remove the value",
+        )),
+        _ => {}
+    }
+}
+
+/// Whether a URL leads to this machine alone. A name other than `localhost` is not trusted to.
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        // A scheme that `url` does not know by name keeps an IPv4 address as a domain.
+        Some(Host::Domain(name)) => {
+            name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+        }
+        None => false,
+    }
+}

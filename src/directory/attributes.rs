@@ -1,0 +1,103 @@
+//! What Active Directory's attributes mean.
+
+use jiff::Timestamp;
+
+/// `userAccountControl` bits (MS-ADTS 2.2.16).
+pub mod uac {
+    /// The account is disabled.
+    pub const ACCOUNT_DISABLE: u32 = 0x2;
+    /// An account that trusts another domain.
+    pub const INTERDOMAIN_TRUST: u32 = 0x800;
+    /// A member machine.
+    pub const WORKSTATION_TRUST: u32 = 0x1000;
+    /// A domain controller.
+    pub const SERVER_TRUST: u32 = 0x2000;
+}
+
+/// Seconds from 1601-01-01 to 1970-01-01, both UTC.
+const EPOCH_DIFFERENCE: i64 = 11_644_473_600;
+/// Ticks of 100 nanoseconds in a second.
+const TICKS: i64 = 10_000_000;
+
+/// A FILETIME (MS-DTYP 2.3.3: 100-nanosecond ticks since 1601) as an instant; none if it lies
+/// outside what can be represented.
+pub fn from_filetime(ticks: i64) -> Option<Timestamp> {
+    let seconds = ticks.div_euclid(TICKS).checked_sub(EPOCH_DIFFERENCE)?;
+    Timestamp::new(seconds, (ticks.rem_euclid(TICKS) * 100) as i32).ok()
+}
+
+/// When an account ends, from `accountExpires` (MS-ADA1 2.2): 0 and the largest number both mean
+/// never.
+pub fn expiry(account_expires: i64) -> Option<Timestamp> {
+    if account_expires == 0 || account_expires == i64::MAX {
+        return None;
+    }
+    from_filetime(account_expires)
+}
+
+/// Parses `userAccountControl`, which is printed as a signed number.
+pub fn parse_uac(number: i64) -> u32 {
+    number as u32
+}
+
+/// Whether an account of this `userAccountControl` belongs to a machine or a trust, not a person.
+pub fn is_machine(control: u32) -> bool {
+    control & (uac::INTERDOMAIN_TRUST | uac::WORKSTATION_TRUST | uac::SERVER_TRUST) != 0
+}
+
+/// A SID (MS-DTYP 2.4.2.2) in its string form `S-1-…`; none if the bytes are no SID.
+pub fn sid_text(bytes: &[u8]) -> Option<String> {
+    let (&[revision, count], rest) = bytes.split_first_chunk()?;
+    let (authority, rest) = rest.split_at_checked(6)?;
+    if revision != 1 || rest.len() != usize::from(count) * 4 {
+        return None;
+    }
+    let authority = authority.iter().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
+    let mut text = format!("S-1-{authority}");
+    for part in rest.chunks_exact(4) {
+        let part = u32::from_le_bytes([part[0], part[1], part[2], part[3]]);
+        text.push_str(&format!("-{part}"));
+    }
+    Some(text)
+}
+
+/// The last part of a SID: the account within its domain.
+pub fn rid(sid: &str) -> Option<u32> {
+    sid.rsplit('-').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filetimes_are_instants() {
+        assert_eq!(from_filetime(116_444_736_000_000_000), Some(Timestamp::UNIX_EPOCH));
+        let text = from_filetime(133_485_408_000_000_001).expect("in range").to_string();
+        assert_eq!(text, "2024-01-01T00:00:00.0000001Z");
+        assert_eq!(from_filetime(i64::MAX), None);
+        assert!(from_filetime(i64::MIN).is_none());
+        assert_eq!(expiry(0), None);
+        assert_eq!(expiry(i64::MAX), None);
+        assert_eq!(expiry(116_444_736_000_000_000), Some(Timestamp::UNIX_EPOCH));
+    }
+
+    #[test]
+    fn sids_are_read_or_refused() {
+        let administrators = [1, 2, 0, 0, 0, 0, 0, 5, 32, 0, 0, 0, 32, 2, 0, 0];
+        assert_eq!(sid_text(&administrators).as_deref(), Some("S-1-5-32-544"));
+        assert_eq!(rid("S-1-5-32-544"), Some(544));
+        for length in 0..administrators.len() {
+            assert_eq!(sid_text(&administrators[..length]), None);
+        }
+        assert_eq!(sid_text(&[2, 0, 0, 0, 0, 0, 0, 5]), None);
+    }
+
+    #[test]
+    fn machines_are_told_from_people() {
+        assert!(!is_machine(parse_uac(512)));
+        assert!(is_machine(parse_uac(4096)));
+        assert!(is_machine(parse_uac(532_480)));
+        assert_eq!(parse_uac(-2_147_483_136), 0x8000_0200);
+    }
+}

@@ -1,0 +1,401 @@
+//! Active Directory and Samba: the DirSync control (MS-ADTS 3.1.1.3.4.1.3).
+//!
+//! The search base is always the root of the naming context and the filter is broad and stable:
+//! an object that stops to match a filter disappears without a word. What is in scope is decided
+//! here, against the ledger.
+
+use async_trait::async_trait;
+use ldap3::{Scope, controls::RawControl};
+use uuid::Uuid;
+
+use super::{
+    Changes, Cursor, Directory, Page, UsersPage, ber,
+    entry::{Attributes, Entry, decode_parts},
+    error::{DirectoryError, one_line},
+    session::{Done, Login, Query, Session, code},
+};
+
+const DIRSYNC: &str = "1.2.840.113556.1.4.841";
+const SHOW_DELETED: &str = "1.2.840.113556.1.4.417";
+const PAGED: &str = "1.2.840.113556.1.4.319";
+
+/// No replication right is needed; only what the account may read is returned.
+const OBJECT_SECURITY: u32 = 0x1;
+/// The bytes that a reply may have, roughly. Samba ignores it.
+const MAX_BYTES: u32 = 0x10_0000;
+/// AD's own limit of a page.
+const PAGE_SIZE: u32 = 1000;
+
+/// People: `computer` and all managed service accounts derive from it. `objectClass` stays on
+/// tombstones, unlike `objectCategory`.
+const USERS: &str = "(&(objectClass=user)(!(objectClass=computer)))";
+/// Matches nothing, so the reply is a cursor and no data.
+const NOTHING: &str = "(cn=__none__)";
+
+/// What the relay reads of every user besides the mapped attributes. `isDeleted` must be listed, or
+/// deletions may be missed. The last two never have values: being listed as changed is what tells
+/// that the password itself changed.
+const ALWAYS: [&str; 12] = [
+    "objectSid",
+    "sAMAccountName",
+    "mS-DS-ConsistencyGuid",
+    "employeeID",
+    "userAccountControl",
+    "accountExpires",
+    "pwdLastSet",
+    "isDeleted",
+    "name",
+    "parentGUID",
+    "unicodePwd",
+    "supplementalCredentials",
+];
+
+/// What is read.
+#[derive(Debug, Clone)]
+pub struct Selection {
+    base_dn: String,
+    attributes: Vec<String>,
+    object_security: bool,
+}
+
+impl Selection {
+    /// Reads below `base_dn`, with `mapped` attributes besides those that are always read.
+    pub fn new<'a>(
+        base_dn: &str,
+        mapped: impl IntoIterator<Item = &'a str>,
+        object_security: bool,
+    ) -> Selection {
+        let mut attributes: Vec<String> = ALWAYS.map(str::to_owned).to_vec();
+        for name in mapped {
+            if !attributes.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+                attributes.push(name.to_owned());
+            }
+        }
+        Selection { base_dn: base_dn.to_owned(), attributes, object_security }
+    }
+}
+
+/// A connection to a domain controller.
+#[derive(Debug)]
+pub struct ActiveDirectory {
+    session: Session,
+    selection: Selection,
+    /// As `selection.attributes`, for searches that return only what is listed.
+    search_attributes: Vec<String>,
+}
+
+impl ActiveDirectory {
+    /// Connects, logs in, and checks what would otherwise fail in silence later: that the base is
+    /// the root of a naming context, that DirSync is there and allowed, and that deleted objects
+    /// can be seen.
+    pub async fn connect(
+        login: &Login,
+        selection: Selection,
+    ) -> Result<ActiveDirectory, DirectoryError> {
+        let session = Session::connect(login).await?;
+        let mut search_attributes = selection.attributes.clone();
+        search_attributes.push("objectGUID".into());
+        let mut directory = ActiveDirectory { session, selection, search_attributes };
+        directory.check_root().await?;
+        directory.now().await?;
+        directory.check_deleted_objects(&login.user).await?;
+        Ok(directory)
+    }
+
+    async fn check_root(&mut self) -> Result<(), DirectoryError> {
+        let root = self.root_dse(&["namingContexts", "supportedControl"]).await?;
+        let has = |name: &str, wanted: &dyn Fn(&str) -> bool| {
+            texts(&root, name).iter().any(|value| wanted(value))
+        };
+        let base = normalised(&self.selection.base_dn);
+        if !has("namingcontexts", &|value| normalised(value) == base) {
+            let known = texts(&root, "namingcontexts").join(", ");
+            return Err(DirectoryError::Setup {
+                what: format!(
+                    "directory.base_dn: {:?} is not the root of a naming context of {}",
+                    self.selection.base_dn,
+                    self.session.url()
+                ),
+                remedy: format!("write one of: {}", one_line(&known)),
+            });
+        }
+        if !has("supportedcontrol", &|value| value == DIRSYNC) {
+            return Err(DirectoryError::Setup {
+                what: format!("{} does not offer DirSync", self.session.url()),
+                remedy: "connect to a writable domain controller, not to a global catalog or \
+                         another LDAP server"
+                    .into(),
+            });
+        }
+        Ok(())
+    }
+
+    /// An account that may not read the container gets neither deletions nor an error.
+    async fn check_deleted_objects(&mut self, user: &str) -> Result<(), DirectoryError> {
+        let container = format!("CN=Deleted Objects,{}", self.selection.base_dn);
+        let attributes = ["name".to_owned()];
+        let mut seen = false;
+        self.session
+            .search(
+                Query {
+                    base: &container,
+                    scope: Scope::Base,
+                    filter: "(objectClass=*)",
+                    attributes: &attributes,
+                    controls: vec![show_deleted()],
+                },
+                |_| seen = true,
+            )
+            .await?;
+        if seen {
+            return Ok(());
+        }
+        Err(DirectoryError::Setup {
+            what: format!("{user} cannot see deleted objects, so deletions would be missed"),
+            remedy: format!("grant it \"list contents\" and \"read property\" on {container}"),
+        })
+    }
+
+    async fn root_dse(&mut self, attributes: &[&str]) -> Result<Attributes, DirectoryError> {
+        let attributes: Vec<_> = attributes.iter().map(|name| (*name).to_owned()).collect();
+        let mut root = None;
+        let done = self
+            .session
+            .search(
+                Query {
+                    base: "",
+                    scope: Scope::Base,
+                    filter: "(objectClass=*)",
+                    attributes: &attributes,
+                    controls: Vec::new(),
+                },
+                |entry| root = decode_parts(entry.0),
+            )
+            .await?;
+        match root {
+            Some((_, attributes)) if done.result.rc == code::SUCCESS => Ok(attributes),
+            _ => Err(failed("reading the server's root entry", &done)),
+        }
+    }
+
+    async fn dirsync(&mut self, filter: &str, cursor: &Cursor) -> Result<Changes, DirectoryError> {
+        let flags = if self.selection.object_security { OBJECT_SECURITY } else { 0 };
+        let mut entries = Vec::new();
+        let mut malformed = 0_usize;
+        let done = self
+            .session
+            .search(
+                Query {
+                    base: &self.selection.base_dn,
+                    scope: Scope::Subtree,
+                    filter,
+                    attributes: &self.selection.attributes,
+                    controls: vec![request(flags, &cursor.0), show_deleted()],
+                },
+                |entry| match Entry::decode(entry.0, false) {
+                    Some(entry) => entries.push(gone_if_invisible(entry)),
+                    None => malformed += 1,
+                },
+            )
+            .await?;
+        if done.result.rc != code::SUCCESS {
+            return Err(self.refused(&done, cursor));
+        }
+        if malformed > 0 {
+            let cause = format!("{malformed} entries of the reply are malformed");
+            return Err(DirectoryError::failed("reading changes", cause));
+        }
+        let (more, next) = done
+            .control(DIRSYNC)
+            .and_then(response)
+            .ok_or_else(|| DirectoryError::failed("reading changes", "the reply has no cursor"))?;
+        Ok(Changes { entries, next, more })
+    }
+
+    fn refused(&self, done: &Done, cursor: &Cursor) -> DirectoryError {
+        let text = one_line(&done.result.text);
+        match done.result.rc {
+            code::PROTOCOL_ERROR | code::UNAVAILABLE_CRITICAL_EXTENSION if !cursor.0.is_empty() => {
+                DirectoryError::CursorRejected(text)
+            }
+            code::INSUFFICIENT_ACCESS_RIGHTS => DirectoryError::Setup {
+                what: format!("the account may not use DirSync on {}", self.selection.base_dn),
+                remedy: "set directory.object_security to true, or grant the account \
+                         \"Replicating Directory Changes\" on the domain"
+                    .into(),
+            },
+            code::UNWILLING_TO_PERFORM
+            | code::NO_SUCH_OBJECT
+            | code::INVALID_DN_SYNTAX
+            | code::REFERRAL => DirectoryError::Setup {
+                what: format!("DirSync is refused on {}: {text}", self.selection.base_dn),
+                remedy: "write the root of the domain's naming context in directory.base_dn".into(),
+            },
+            code::OPERATIONS_ERROR => DirectoryError::unreachable(self.session.url(), text),
+            _ => failed("reading changes", done),
+        }
+    }
+}
+
+#[async_trait]
+impl Directory for ActiveDirectory {
+    fn server(&self) -> &str {
+        self.session.url()
+    }
+
+    async fn now(&mut self) -> Result<Cursor, DirectoryError> {
+        let mut cursor = Cursor(Vec::new());
+        loop {
+            let changes = self.dirsync(NOTHING, &cursor).await?;
+            cursor = changes.next;
+            if !changes.more {
+                return Ok(cursor);
+            }
+        }
+    }
+
+    async fn changes(&mut self, cursor: &Cursor) -> Result<Changes, DirectoryError> {
+        self.dirsync(USERS, cursor).await
+    }
+
+    async fn users(&mut self, page: Option<Page>) -> Result<UsersPage, DirectoryError> {
+        let cookie = page.map(|page| page.0).unwrap_or_default();
+        let value = ber::sequence(&[ber::integer(PAGE_SIZE), ber::octets(&cookie)]);
+        let paged = RawControl { ctype: PAGED.into(), crit: true, val: Some(value) };
+        let mut entries = Vec::new();
+        let mut malformed = 0_usize;
+        let done = self
+            .session
+            .search(
+                Query {
+                    base: &self.selection.base_dn,
+                    scope: Scope::Subtree,
+                    filter: USERS,
+                    attributes: &self.search_attributes,
+                    controls: vec![paged],
+                },
+                |entry| match Entry::decode(entry.0, true) {
+                    Some(entry) => entries.push(entry),
+                    None => malformed += 1,
+                },
+            )
+            .await?;
+        if done.result.rc != code::SUCCESS || malformed > 0 {
+            return Err(failed("reading all users", &done));
+        }
+        let cookie = done.control(PAGED).and_then(page_cookie).unwrap_or_default();
+        Ok(UsersPage { entries, next: (!cookie.is_empty()).then_some(Page(cookie)) })
+    }
+
+    async fn read(&mut self, object: Uuid) -> Result<Option<Entry>, DirectoryError> {
+        let base = format!("<GUID={object}>");
+        let mut found = None;
+        let done = self
+            .session
+            .search(
+                Query {
+                    base: &base,
+                    scope: Scope::Base,
+                    filter: USERS,
+                    attributes: &self.search_attributes,
+                    controls: Vec::new(),
+                },
+                |entry| found = Entry::decode(entry.0, true),
+            )
+            .await?;
+        match done.result.rc {
+            code::SUCCESS => Ok(found),
+            code::NO_SUCH_OBJECT => Ok(None),
+            _ => Err(failed("reading a user", &done)),
+        }
+    }
+
+    async fn doorbell(&mut self) -> Result<Option<u64>, DirectoryError> {
+        const USN: &str = "highestcommittedusn";
+        let root = self.root_dse(&[USN]).await?;
+        Ok(texts(&root, USN).first().and_then(|text| text.parse().ok()))
+    }
+}
+
+/// `SEQUENCE { Flags INTEGER, MaxBytes INTEGER, Cookie OCTET STRING }`, always critical.
+fn request(flags: u32, cookie: &[u8]) -> RawControl {
+    let value =
+        ber::sequence(&[ber::integer_4(flags), ber::integer(MAX_BYTES), ber::octets(cookie)]);
+    RawControl { ctype: DIRSYNC.into(), crit: true, val: Some(value) }
+}
+
+/// `SEQUENCE { MoreResults INTEGER, unused INTEGER, CookieServer OCTET STRING }`.
+fn response(value: &[u8]) -> Option<(bool, Cursor)> {
+    let (0x30, content, _) = ber::split(value)? else { return None };
+    let (0x02, more, rest) = ber::split(content)? else { return None };
+    let (0x02, _unused, rest) = ber::split(rest)? else { return None };
+    let (0x04, cookie, _) = ber::split(rest)? else { return None };
+    Some((more.iter().any(|byte| *byte != 0), Cursor(cookie.to_vec())))
+}
+
+/// `SEQUENCE { size INTEGER, cookie OCTET STRING }` (RFC 2696).
+fn page_cookie(value: &[u8]) -> Option<Vec<u8>> {
+    let (0x30, content, _) = ber::split(value)? else { return None };
+    let (0x02, _size, rest) = ber::split(content)? else { return None };
+    let (0x04, cookie, _) = ber::split(rest)? else { return None };
+    Some(cookie.to_vec())
+}
+
+fn show_deleted() -> RawControl {
+    RawControl { ctype: SHOW_DELETED.into(), crit: true, val: None }
+}
+
+/// With OBJECT_SECURITY an object that the account may no longer read comes without a name.
+fn gone_if_invisible(mut entry: Entry) -> Entry {
+    if entry.dn.is_empty() {
+        entry.attributes.insert("isdeleted".into(), vec![b"TRUE".to_vec()]);
+    }
+    entry
+}
+
+fn failed(doing: &'static str, done: &Done) -> DirectoryError {
+    let text = one_line(&done.result.text);
+    DirectoryError::failed(doing, format!("result {}: {text}", done.result.rc))
+}
+
+fn texts(root: &Attributes, name: &str) -> Vec<String> {
+    let values = root.get(name).map(Vec::as_slice).unwrap_or_default();
+    values.iter().map(|value| String::from_utf8_lossy(value).into_owned()).collect()
+}
+
+fn normalised(dn: &str) -> String {
+    dn.split(',').map(str::trim).collect::<Vec<_>>().join(",").to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_have_four_bytes_whatever_they_are() {
+        let value = |flags| request(flags, b"").val.expect("a value");
+        assert_eq!(value(0x8000_0801), [0x30, 0x0d, 2, 4, 0x80, 0, 8, 1, 2, 3, 0x10, 0, 0, 4, 0]);
+        assert_eq!(value(1)[2..8], [2, 4, 0, 0, 0, 1]);
+    }
+
+    #[test]
+    fn a_reply_is_read_or_refused() {
+        let reply = [0x30, 0x0a, 2, 1, 1, 2, 1, 0, 4, 2, 7, 8];
+        assert_eq!(response(&reply), Some((true, Cursor(vec![7, 8]))));
+        // AD writes more than one byte here and there.
+        let reply = [0x30, 0x0d, 2, 4, 0, 0, 0, 0, 2, 1, 0, 4, 2, 7, 8];
+        assert_eq!(response(&reply), Some((false, Cursor(vec![7, 8]))));
+        for length in 0..reply.len() {
+            assert_eq!(response(&reply[..length]), None);
+        }
+    }
+
+    #[test]
+    fn mapped_attributes_are_asked_for_once() {
+        let selection = Selection::new("DC=a", ["title", "employeeid", "title"], true);
+        let count = |name: &str| {
+            selection.attributes.iter().filter(|known| known.eq_ignore_ascii_case(name)).count()
+        };
+        assert_eq!((count("title"), count("employeeID"), count("isDeleted")), (1, 1, 1));
+    }
+}

@@ -1,0 +1,239 @@
+//! One connection to one directory server.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use ldap3::{
+    Ldap, LdapConnAsync, LdapConnSettings, LdapResult, ResultEntry, Scope,
+    controls::{Control, RawControl},
+};
+use rustls::ClientConfig;
+use tokio::{task::JoinHandle, time::timeout};
+
+use super::error::{DirectoryError, bind_error, connect_error, one_line};
+use crate::config::{Secret, model};
+
+/// How long connecting and the TLS handshake may take.
+const CONNECT: Duration = Duration::from_secs(10);
+/// How long the server may be silent in the middle of an operation. Samba needs long before the
+/// first entry of a DirSync over a large domain.
+const SILENCE: Duration = Duration::from_secs(120);
+
+/// LDAP result codes (RFC 4511 appendix A) that mean something to us.
+pub(super) mod code {
+    pub const SUCCESS: u32 = 0;
+    pub const OPERATIONS_ERROR: u32 = 1;
+    pub const PROTOCOL_ERROR: u32 = 2;
+    pub const UNAVAILABLE_CRITICAL_EXTENSION: u32 = 12;
+    pub const NO_SUCH_OBJECT: u32 = 32;
+    pub const INVALID_DN_SYNTAX: u32 = 34;
+    pub const INSUFFICIENT_ACCESS_RIGHTS: u32 = 50;
+    pub const UNWILLING_TO_PERFORM: u32 = 53;
+    pub const REFERRAL: u32 = 10;
+}
+
+/// Where to connect and as whom.
+#[derive(Debug, Clone)]
+pub struct Login {
+    /// Servers, tried in this order.
+    pub urls: Vec<String>,
+    /// The account.
+    pub user: String,
+    /// Its password, or the file that holds it, read anew at every login.
+    pub password: Password,
+    /// CA to trust instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Upgrades `ldap://`.
+    pub start_tls: bool,
+}
+
+/// Where a password is found.
+#[derive(Debug, Clone)]
+pub enum Password {
+    /// Here.
+    Value(Secret),
+    /// In a file.
+    File(PathBuf),
+}
+
+impl Login {
+    /// As the configuration says.
+    pub fn from_config(config: &model::Directory) -> Login {
+        let password = match (&config.bind.password, &config.bind.password_file) {
+            (Some(value), _) => Password::Value(value.clone()),
+            (None, file) => Password::File(file.clone().unwrap_or_default()),
+        };
+        Login {
+            urls: config.urls.clone(),
+            user: config.bind.user.clone(),
+            password,
+            ca_file: config.tls.ca_file.clone(),
+            start_tls: config.tls.start_tls,
+        }
+    }
+
+    fn password(&self) -> Result<Secret, DirectoryError> {
+        match &self.password {
+            Password::Value(value) => Ok(value.clone()),
+            Password::File(path) => Secret::read(path).map_err(|cause| DirectoryError::Setup {
+                what: cause.to_string(),
+                remedy: "name a readable file in directory.bind.password_file".into(),
+            }),
+        }
+    }
+
+    fn tls(&self) -> Result<Arc<ClientConfig>, DirectoryError> {
+        crate::net::tls::client_config(self.ca_file.as_deref()).map_err(|cause| {
+            DirectoryError::Setup {
+                what: cause.to_string(),
+                remedy: "mend directory.tls.ca_file".into(),
+            }
+        })
+    }
+}
+
+/// A connection, logged in. Dropped, it is closed.
+pub(super) struct Session {
+    ldap: Ldap,
+    driver: JoinHandle<()>,
+    url: String,
+}
+
+/// What a search gave besides its entries.
+pub(super) struct Done {
+    pub result: LdapResult,
+    pub controls: Vec<Control>,
+}
+
+impl Session {
+    /// Logs in at the first server that answers. A server that refuses the login ends the search
+    /// for one: another try elsewhere would only bring the account nearer to its lockout.
+    pub async fn connect(login: &Login) -> Result<Session, DirectoryError> {
+        let tls = if login.start_tls || login.urls.iter().any(|url| url.starts_with("ldaps")) {
+            Some(login.tls()?)
+        } else {
+            None
+        };
+        let mut last = None;
+        for url in &login.urls {
+            match Session::connect_to(url, login, tls.clone()).await {
+                Ok(session) => return Ok(session),
+                Err(error @ DirectoryError::Credentials { .. }) => return Err(error),
+                Err(error) => {
+                    if login.urls.len() > 1 {
+                        tracing::warn!(server = %url, %error, "trying the next directory server");
+                    }
+                    last = Some(error);
+                }
+            }
+        }
+        Err(last.unwrap_or_else(|| DirectoryError::Setup {
+            what: "no directory server is configured".into(),
+            remedy: "name one in directory.urls".into(),
+        }))
+    }
+
+    async fn connect_to(
+        url: &str,
+        login: &Login,
+        tls: Option<Arc<ClientConfig>>,
+    ) -> Result<Session, DirectoryError> {
+        let mut settings = LdapConnSettings::new()
+            .set_conn_timeout(CONNECT)
+            .set_starttls(login.start_tls && !url.starts_with("ldaps"));
+        if let Some(tls) = tls {
+            settings = settings.set_config(tls);
+        }
+        let (connection, mut ldap) =
+            timeout(CONNECT * 2, LdapConnAsync::with_settings(settings, url))
+                .await
+                .map_err(|_| DirectoryError::unreachable(url, "no answer in time"))?
+                .map_err(|error| connect_error(url, &error))?;
+        // The driver is a task of its own, so that a malformed answer on which the library panics
+        // ends this connection and nothing else.
+        let driver = tokio::spawn(async move {
+            if let Err(error) = connection.drive().await {
+                tracing::debug!(%error, "directory connection ended");
+            }
+        });
+        let password = login.password()?;
+        let answer = timeout(CONNECT, ldap.simple_bind(&login.user, password.expose())).await;
+        let session = Session { ldap, driver, url: url.to_owned() };
+        let result = answer
+            .map_err(|_| DirectoryError::unreachable(url, "no answer to the bind in time"))?
+            .map_err(|error| connect_error(url, &error))?;
+        if result.rc != code::SUCCESS {
+            return Err(bind_error(url, &login.user, result.rc, &result.text));
+        }
+        Ok(session)
+    }
+
+    /// The server's URL.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Runs a search and gives every entry to `take` as it comes. Referrals are not chased.
+    pub async fn search(
+        &mut self,
+        query: Query<'_>,
+        mut take: impl FnMut(ResultEntry) + Send,
+    ) -> Result<Done, DirectoryError> {
+        let url = self.url.clone();
+        let lost = |cause: String| DirectoryError::unreachable(&url, cause);
+        let silent = |_| DirectoryError::unreachable(&url, "the server stopped answering");
+        let search = self.ldap.with_controls(query.controls).streaming_search(
+            query.base,
+            query.scope,
+            query.filter,
+            query.attributes,
+        );
+        let mut stream = timeout(SILENCE, search)
+            .await
+            .map_err(silent)?
+            .map_err(|error| lost(one_line(&error.to_string())))?;
+        // Timing out on a direct stream loses nothing; we give up on the connection then anyway.
+        while let Some(entry) = timeout(SILENCE, stream.next())
+            .await
+            .map_err(silent)?
+            .map_err(|error| lost(one_line(&error.to_string())))?
+        {
+            if !entry.is_ref() && !entry.is_intermediate() {
+                take(entry);
+            }
+        }
+        let mut result = stream.finish().await;
+        let controls = std::mem::take(&mut result.ctrls);
+        Ok(Done { result, controls })
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+/// A search (RFC 4511 section 4.5.1).
+pub(super) struct Query<'a> {
+    pub base: &'a str,
+    pub scope: Scope,
+    pub filter: &'a str,
+    pub attributes: &'a [String],
+    pub controls: Vec<RawControl>,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+impl Done {
+    /// The value of the control with this OID.
+    pub fn control(&self, oid: &str) -> Option<&[u8]> {
+        self.controls
+            .iter()
+            .find(|control| control.1.ctype == oid)
+            .and_then(|control| control.1.val.as_deref())
+    }
+}
