@@ -51,8 +51,8 @@ impl<T> Mailbox<T> {
         let first = self.waiting.pop_front()?;
         let mut parcels = vec![first];
         if is_attributes(&parcels[0].event) {
-            while let Some(parcel) = self.waiting.pop_front_if(|next| is_attributes(&next.event)) {
-                parcels.push(parcel);
+            while self.waiting.front().is_some_and(|next| is_attributes(&next.event)) {
+                parcels.extend(self.waiting.pop_front());
             }
             parcels.sort_by_key(|parcel| parcel.event.sequence);
         }

@@ -43,7 +43,8 @@ pub fn judge(filter: &Filter, found: Vec<User>, event: &Event) -> Match {
     let ours = event.immutable_ids();
     let any = !found.is_empty();
     let by_link = matches!(filter, Filter::ImmutableIds(_));
-    let mut users: Vec<_> = found.into_iter().filter(|user| is_ours(user, &ours, !by_link)).collect();
+    let mut users: Vec<_> =
+        found.into_iter().filter(|user| is_ours(user, &ours, !by_link)).collect();
     match (users.pop(), users.len()) {
         (Some(user), 0) => Match::Found(Box::new(user)),
         (Some(_), others) => Match::Several(others + 1),

@@ -185,9 +185,8 @@ mod tests {
             "jobTitle": null, "otherMails": ["a@x", "b@x"],
             "employeeOrgData": { "costCenter": "1", "division": "d" },
         }));
-        let differs = |path: &str, value: Value| {
-            Property::named(path).expect("known").differs(&user, &value)
-        };
+        let differs =
+            |path: &str, value: Value| Property::named(path).expect("known").differs(&user, &value);
         assert!(!differs("jobTitle", Value::Null));
         assert!(differs("jobTitle", json!("Clerk")));
         assert!(!differs("otherMails", json!(["b@x", "a@x"])));

@@ -54,10 +54,8 @@ mod tests {
     fn names_are_protected_by_pattern_and_built_in_accounts_always() {
         let protected = Protected::new(&["MSOL_*".into(), "svc-*-prod".into(), "BOSS".into()]);
         let named = |name: &str| {
-            protected.holds(&Identity {
-                sam_account_name: Some(name.into()),
-                ..Identity::default()
-            })
+            protected
+                .holds(&Identity { sam_account_name: Some(name.into()), ..Identity::default() })
         };
         for name in ["msol_1a2b", "MSOL_", "svc-a-prod", "svc--prod", "Boss"] {
             assert!(named(name), "{name}");

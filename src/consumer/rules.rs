@@ -55,8 +55,9 @@ impl Rules {
         let mut mappings = Vec::new();
         let mut errors = Vec::new();
         for (name, attribute) in &apply.attributes {
-            let is_attribute =
-                attribute.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | ';'));
+            let is_attribute = attribute
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | ';'));
             match Property::named(name) {
                 None => errors.push(format!(
                     "apply.attributes: {name:?} is no property that can be written; properties are \

@@ -11,7 +11,7 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use super::error::ErrorKind;
 
 /// How often a request is tried before it is given up, while Graph answers others.
-pub const ATTEMPTS: u32 = 6;
+pub const ATTEMPTS: u32 = 8;
 
 /// What is waited after a 429 that does not say how long.
 const THROTTLED: Duration = Duration::from_secs(10);
