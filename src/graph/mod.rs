@@ -1,1 +1,26 @@
-//! graph
+//! Microsoft Graph: who we are to it, what we ask of it, and what its answers mean.
+//!
+//! [`GraphClient`] sends a request once, renewing the token after a 401; whether and when a failed
+//! one is tried again is for [`retry`] to say and for the caller to do, because only the caller
+//! knows what else waits. [`GraphError`] is typed by what there is to do about it.
+
+mod client;
+mod credential;
+mod error;
+mod operation;
+mod remedy;
+pub mod retry;
+#[cfg(test)]
+pub(crate) mod stub;
+#[cfg(test)]
+mod tests;
+mod token;
+mod transport;
+mod user;
+mod users;
+
+pub use client::{GraphClient, SetupError};
+pub use error::{ErrorKind, GraphError};
+pub use operation::Operation;
+pub use user::User;
+pub use users::{Accepted, Filter};

@@ -1,0 +1,158 @@
+//! Why an event is given up, in words for the person who reads the dead letter.
+
+use crate::{
+    event::{Event, EventError},
+    graph::{ErrorKind, GraphError, Operation},
+    queue::dead_letter::{Cause, DeadReason},
+};
+
+/// A name that a person knows the user by.
+pub fn user_name(event: &Event) -> Option<&str> {
+    let identity = &event.identity;
+    identity.user_principal_name.as_deref().or(identity.sam_account_name.as_deref())
+}
+
+fn name(event: &Event) -> &str {
+    user_name(event).unwrap_or("a user without a name")
+}
+
+fn cause(reason: DeadReason, sentence: String, remedy: String) -> Cause {
+    Cause { reason, sentence, remedy, graph_status: None, graph_code: None, request_id: None }
+}
+
+/// Graph refused, or kept failing.
+pub fn of_graph(event: &Event, error: &GraphError) -> Cause {
+    let reason = match error.kind {
+        ErrorKind::Forbidden => DeadReason::PermissionDenied,
+        ErrorKind::NotFound if error.operation != Operation::FindUsers => DeadReason::UserNotFound,
+        ErrorKind::Conflict { .. } | ErrorKind::Mastered | ErrorKind::Refused => {
+            DeadReason::ValueRefused
+        }
+        ErrorKind::NotFound
+        | ErrorKind::Throttled { .. }
+        | ErrorKind::Transient { .. }
+        | ErrorKind::Unauthorized
+        | ErrorKind::TokenRefused => DeadReason::GraphError,
+    };
+    Cause {
+        graph_status: error.status,
+        graph_code: error.code.clone(),
+        request_id: error.request_id.clone(),
+        ..cause(reason, format!("{}: {error}", name(event)), error.remedy())
+    }
+}
+
+/// No Entra user matches.
+pub fn not_found(event: &Event) -> Cause {
+    cause(
+        DeadReason::UserNotFound,
+        format!("{}: no Entra user matches by apply.match", name(event)),
+        "create or sync the user in Entra, or give it the onPremisesImmutableId, UPN or employee \
+         id of the directory account; then replay"
+            .into(),
+    )
+}
+
+/// The only users that match are linked to other directory objects.
+pub fn foreign(event: &Event) -> Cause {
+    cause(
+        DeadReason::AmbiguousMatch,
+        format!("{}: the Entra user of this name belongs to another directory object", name(event)),
+        "find out whose account it is: change the name of one of them, or correct \
+         onPremisesImmutableId in Entra"
+            .into(),
+    )
+}
+
+/// More than one Entra user matches.
+pub fn ambiguous(event: &Event, users: usize) -> Cause {
+    cause(
+        DeadReason::AmbiguousMatch,
+        format!("{}: {users} Entra users match alike", name(event)),
+        "make the value by which they match unique, or match by another key first (apply.match)"
+            .into(),
+    )
+}
+
+/// Values that Graph would not take.
+pub fn refused(event: &Event, why: &[String]) -> Cause {
+    cause(
+        DeadReason::ValueRefused,
+        format!("{}: {}; all other changes were applied", name(event), why.join("; ")),
+        "correct the value in the directory, or the mapping in apply.attributes".into(),
+    )
+}
+
+/// A block was accepted but does not show.
+pub fn not_verified(event: &Event) -> Cause {
+    cause(
+        DeadReason::NotVerified,
+        format!("{}: Graph accepted the block, but the user still reads as enabled", name(event)),
+        "look at the user in Entra: if another tool enabled it again, stop that tool; then replay"
+            .into(),
+    )
+}
+
+/// The body is no event.
+pub fn malformed(error: &EventError) -> Cause {
+    let remedy = match error {
+        EventError::UnknownType(_) | EventError::SpecVersion(_) => {
+            "update the consumers to the version of the watcher, then replay"
+        }
+        _ => "find out who publishes to this queue; only the watcher should have the right",
+    };
+    cause(DeadReason::Malformed, error.to_string(), remedy.into())
+}
+
+/// The event comes from another directory.
+pub fn foreign_directory(event: &Event, ours: &str) -> Cause {
+    cause(
+        DeadReason::ForeignDirectory,
+        format!("the event comes from {:?}, this consumer serves {ours:?}", event.source),
+        "use one virtual host per directory, and the same directory.base_dn for watcher and \
+         consumer"
+            .into(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use reqwest::StatusCode;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::event::{Detail, Identity};
+
+    #[test]
+    fn graphs_words_are_kept_and_the_reason_fits() {
+        let identity =
+            Identity { user_principal_name: Some("alice@x".into()), ..Identity::default() };
+        let (object, time) = (Uuid::nil(), Timestamp::UNIX_EPOCH);
+        let event = Event::new("ldap:///dc=x", object, 1, time, identity, Detail::UserDeleted);
+        let error = |kind, operation| GraphError {
+            kind,
+            operation,
+            status: Some(StatusCode::FORBIDDEN.as_u16()),
+            code: Some("Authorization_RequestDenied".into()),
+            message: "Insufficient privileges.".into(),
+            request_id: Some("r".into()),
+        };
+        let denied = of_graph(&event, &error(ErrorKind::Forbidden, Operation::SetEnabled));
+        assert_eq!(denied.reason, DeadReason::PermissionDenied);
+        assert_eq!(
+            denied.sentence,
+            "alice@x: setting accountEnabled failed: HTTP 403 Authorization_RequestDenied \
+             Insufficient privileges."
+        );
+        assert_eq!((denied.graph_status, denied.request_id.as_deref()), (Some(403), Some("r")));
+        for (kind, operation, reason) in [
+            (ErrorKind::NotFound, Operation::SetEnabled, DeadReason::UserNotFound),
+            (ErrorKind::NotFound, Operation::FindUsers, DeadReason::GraphError),
+            (ErrorKind::Refused, Operation::UpdateUser, DeadReason::ValueRefused),
+            (ErrorKind::Unauthorized, Operation::UpdateUser, DeadReason::GraphError),
+        ] {
+            assert_eq!(of_graph(&event, &error(kind, operation)).reason, reason);
+        }
+    }
+}

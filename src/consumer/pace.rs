@@ -1,0 +1,48 @@
+//! How long the consumers wait, and how much they do at once.
+
+use std::time::Duration;
+
+/// Users that a lane works on at the same time.
+pub const USERS_AT_ONCE: usize = 64;
+
+/// Unsettled deliveries per partition.
+pub const PREFETCH: u16 = 256;
+
+/// Users whose last sequence, match or deletion is kept in mind, at least.
+pub const REMEMBERED: usize = 50_000;
+
+/// How long a match is used before the user is searched again.
+pub const MATCH_AGE: Duration = Duration::from_secs(600);
+
+/// For so long after a write of ours Graph may show an older state.
+pub const READ_LAG: Duration = Duration::from_secs(60);
+
+/// How often a block is read back.
+pub const VERIFY_READS: u32 = 8;
+
+/// How often the depth of the lanes is asked for.
+pub const DEPTH_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Waits that grow: the first, and the longest.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// Before an event is tried again.
+    pub retry: (Duration, Duration),
+    /// Before Graph is probed again in an outage.
+    pub probe: (Duration, Duration),
+    /// Before a block is read back again.
+    pub verify: (Duration, Duration),
+    /// Before the queue is asked again.
+    pub queue: (Duration, Duration),
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Pace {
+            retry: (Duration::from_millis(500), Duration::from_secs(30)),
+            probe: (Duration::from_secs(1), Duration::from_secs(30)),
+            verify: (Duration::from_millis(100), Duration::from_secs(5)),
+            queue: (Duration::from_millis(500), Duration::from_secs(30)),
+        }
+    }
+}

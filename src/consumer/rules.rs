@@ -1,0 +1,136 @@
+//! What the configuration wants done, checked and in the form in which it is used.
+
+use std::collections::BTreeMap;
+
+use thiserror::Error;
+
+use super::{property::Property, protected::Protected};
+use crate::{
+    config::model::{Apply, MatchBy, Mode, OnDeleted, OnDisabled, OnEnabled, OnPasswordChanged},
+    graph::User,
+};
+
+/// The rules of a consumer.
+#[derive(Debug)]
+pub struct Rules {
+    /// Whether nothing is written.
+    pub observe: bool,
+    /// How a user is found, in this order.
+    pub match_by: Vec<MatchBy>,
+    /// Steps after a disable.
+    pub on_disabled: Vec<OnDisabled>,
+    /// Steps after an enable.
+    pub on_enabled: Vec<OnEnabled>,
+    /// Steps after a password change.
+    pub on_password_changed: Vec<OnPasswordChanged>,
+    /// What a deletion does.
+    pub on_deleted: OnDeleted,
+    /// Which property follows which directory attribute.
+    pub mappings: Vec<Mapping>,
+    /// Who is never touched.
+    pub protected: Protected,
+    /// What is read of a user.
+    pub select: String,
+    /// On-premises UPN suffix, in lower case → the tenant's.
+    upn_suffixes: BTreeMap<String, String>,
+}
+
+/// A property that follows a directory attribute.
+#[derive(Debug)]
+pub struct Mapping {
+    /// The Graph property.
+    pub property: Property,
+    /// The directory attribute.
+    pub attribute: String,
+}
+
+/// Mappings that cannot work, all of them.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("{}", .0.join("\n"))]
+pub struct RulesError(pub Vec<String>);
+
+impl Rules {
+    /// Checks `apply` and takes `scope.protected` along.
+    pub fn new(apply: &Apply, protected: &[String]) -> Result<Rules, RulesError> {
+        let mut mappings = Vec::new();
+        let mut errors = Vec::new();
+        for (name, attribute) in &apply.attributes {
+            let is_attribute = attribute
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | ';'));
+            match Property::named(name) {
+                None => errors.push(format!(
+                    "apply.attributes: {name:?} is no property that can be written; properties are \
+                     spelled as in Microsoft Graph, such as jobTitle or employeeOrgData.costCenter"
+                )),
+                Some(_) if attribute.is_empty() || !is_attribute => errors.push(format!(
+                    "apply.attributes.{name}: {attribute:?} is no name of a directory attribute"
+                )),
+                Some(property) => {
+                    mappings.push(Mapping { property, attribute: attribute.clone() });
+                }
+            }
+        }
+        if !errors.is_empty() {
+            return Err(RulesError(errors));
+        }
+        let suffix = |(from, to): (&String, &String)| (from.to_lowercase(), to.clone());
+        Ok(Rules {
+            observe: apply.mode == Mode::Observe,
+            match_by: apply.match_by.clone(),
+            on_disabled: apply.on_disabled.clone(),
+            on_enabled: apply.on_enabled.clone(),
+            on_password_changed: apply.on_password_changed.clone(),
+            on_deleted: apply.on_deleted,
+            select: User::select(mappings.iter().map(|mapping| mapping.property.root())),
+            mappings,
+            protected: Protected::new(protected),
+            upn_suffixes: apply.upn_suffixes.iter().map(suffix).collect(),
+        })
+    }
+
+    /// The name that the tenant knows a user by, for a UPN of the directory.
+    pub fn cloud_upn(&self, upn: &str) -> String {
+        let mapped = upn.rsplit_once('@').and_then(|(name, suffix)| {
+            Some(format!("{name}@{}", self.upn_suffixes.get(&suffix.to_lowercase())?))
+        });
+        mapped.unwrap_or_else(|| upn.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn apply(attributes: &[(&str, &str)]) -> Apply {
+        let own = |(property, attribute): &(&str, &str)| {
+            ((*property).to_owned(), (*attribute).to_owned())
+        };
+        Apply { attributes: attributes.iter().map(own).collect(), ..Apply::default() }
+    }
+
+    #[test]
+    fn all_bad_mappings_are_told_at_once() {
+        let bad = [("jobtitle", "title"), ("city", "{{ l }}"), ("surname", "sn")];
+        let error = Rules::new(&apply(&bad), &[]).expect_err("refused");
+        assert_eq!(error.0.len(), 2);
+        assert!(error.to_string().contains("\"jobtitle\""), "{error}");
+        assert!(error.to_string().contains("apply.attributes.city"), "{error}");
+    }
+
+    #[test]
+    fn nested_properties_are_read_with_their_object() {
+        let good = [("employeeOrgData.costCenter", "departmentNumber"), ("city", "l")];
+        let rules = Rules::new(&apply(&good), &[]).expect("rules");
+        assert!(rules.select.ends_with(",city,employeeOrgData"), "{}", rules.select);
+    }
+
+    #[test]
+    fn upn_suffixes_are_exchanged_whatever_their_case() {
+        let upn_suffixes = BTreeMap::from([("corp.LOCAL".into(), "contoso.com".into())]);
+        let rules = Rules::new(&Apply { upn_suffixes, ..Apply::default() }, &[]).expect("rules");
+        assert_eq!(rules.cloud_upn("a@b@Corp.local"), "a@b@contoso.com");
+        assert_eq!(rules.cloud_upn("a@sub.corp.local"), "a@sub.corp.local");
+        assert_eq!(rules.cloud_upn("odd"), "odd");
+    }
+}

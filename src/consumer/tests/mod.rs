@@ -1,0 +1,153 @@
+//! The consumers from the queue to Graph, against the sandbox's Graph over TCP.
+
+mod applying;
+mod giving_up;
+mod memory;
+mod waiting;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use jiff::Timestamp;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use self::memory::Memory;
+use super::{Consumer, Pace, Rules, run_at};
+use crate::{
+    config::{
+        Secret,
+        model::{Apply, Graph},
+    },
+    event::{Detail, Event, Identity, Kind, Lane, Reason, source_of},
+    graph::GraphClient,
+    queue::{Message, Queue, dead_letter::DeadLetter},
+    sandbox::graph::{LoggedRequest, NewUser, Options, SandboxGraph},
+};
+
+const DISABLED: Detail = Detail::AccountDisabled { reason: Reason::Disabled };
+const ENABLED: Detail = Detail::AccountEnabled { ended: Reason::Disabled };
+
+/// A tenant, a queue and a consumer between them.
+struct World {
+    graph: SandboxGraph,
+    queue: Memory,
+    rules: Apply,
+    shutdown: CancellationToken,
+    consumer: Option<JoinHandle<()>>,
+}
+
+impl World {
+    async fn new() -> World {
+        World::with(Options::default()).await
+    }
+
+    async fn with(options: Options) -> World {
+        let graph = SandboxGraph::start(options).await.expect("graph");
+        let own = |(property, attribute): (&str, &str)| (property.into(), attribute.into());
+        let attributes = [("jobTitle", "title"), ("city", "l"), ("usageLocation", "c")].map(own);
+        let rules = Apply { attributes: attributes.into(), ..Apply::default() };
+        let shutdown = CancellationToken::new();
+        World { graph, queue: Memory::new(), rules, shutdown, consumer: None }
+    }
+
+    fn config(&self) -> Graph {
+        let options = self.graph.options();
+        Graph {
+            endpoint: self.graph.endpoint(),
+            authority: self.graph.authority(),
+            tenant_id: options.tenant_id.clone(),
+            client_id: options.client_id.clone(),
+            client_secret: Some(Secret::new(options.client_secret.clone())),
+            ..Graph::default()
+        }
+    }
+
+    fn start(&mut self) {
+        self.start_with(&self.config());
+    }
+
+    fn start_with(&mut self, config: &Graph) {
+        let consumer = Consumer {
+            broker: Arc::new(self.queue.clone()),
+            graph: Arc::new(GraphClient::new(config).expect("client")),
+            rules: Rules::new(&self.rules, &[]).expect("rules"),
+            source: source(),
+        };
+        let short = (Duration::from_millis(2), Duration::from_millis(20));
+        let pace = Pace { retry: short, probe: short, verify: short, queue: short };
+        self.consumer = Some(tokio::spawn(run_at(consumer, self.shutdown.clone(), pace)));
+    }
+
+    /// Adds an Entra user that is linked to a directory object.
+    fn user(&self, object: u128) -> Uuid {
+        self.graph.add_user(new_user(object).immutable_id(&link(object)))
+    }
+
+    fn publish(&self, event: &Event) {
+        self.queue.put(Queue::Lane(event.kind().lane()), Message::from_event(event));
+    }
+
+    /// Waits until nothing waits in either lane.
+    async fn drained(&self) {
+        for lane in Lane::ALL {
+            self.queue.wait(Queue::Lane(lane), |ready, unsettled| ready + unsettled == 0).await;
+        }
+    }
+
+    fn dead_letters(&self) -> Vec<DeadLetter> {
+        let messages = self.queue.messages(Queue::DeadLetters);
+        messages.iter().map(|message| DeadLetter::from_message(message).expect("letter")).collect()
+    }
+
+    fn is_enabled(&self, user: Uuid) -> bool {
+        self.graph.user(user).expect("user").account_enabled()
+    }
+
+    /// The writes that took place, users' requests only.
+    fn writes(&self) -> Vec<LoggedRequest> {
+        let is_write = |request: &LoggedRequest| {
+            request.user.is_some()
+                && request.method != "GET"
+                && request.status.is_some_and(|status| status < 300)
+        };
+        self.graph.log().into_iter().filter(is_write).collect()
+    }
+
+    async fn stop(&mut self) {
+        self.shutdown.cancel();
+        self.consumer.take().expect("started").await.expect("consumer");
+    }
+}
+
+fn source() -> String {
+    source_of("DC=corp,DC=example")
+}
+
+fn link(object: u128) -> String {
+    BASE64_STANDARD.encode(Uuid::from_u128(object).to_bytes_le())
+}
+
+fn new_user(object: u128) -> NewUser {
+    NewUser::new(&format!("user{object}@contoso.com"))
+}
+
+fn event(object: u128, sequence: u64, detail: Detail) -> Event {
+    let identity = Identity {
+        sam_account_name: Some(format!("user{object}")),
+        user_principal_name: Some(format!("user{object}@contoso.com")),
+        ..Identity::default()
+    };
+    let (object, time) = (Uuid::from_u128(object), Timestamp::now());
+    Event::new(&source(), object, sequence, time, identity, detail)
+}
+
+fn attributes(values: &[(&str, &str)]) -> Detail {
+    let value = |(name, value): &(&str, &str)| {
+        let values = if value.is_empty() { Vec::new() } else { vec![(*value).to_owned()] };
+        ((*name).to_owned(), values)
+    };
+    let attributes: BTreeMap<_, _> = values.iter().map(value).collect();
+    Detail::AttributesModified { attributes }
+}

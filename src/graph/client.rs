@@ -1,0 +1,199 @@
+//! The client: builds requests safely and sends them with a token that is good.
+
+use reqwest::{
+    Method, Request,
+    header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue},
+};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use thiserror::Error;
+use url::{Host, Url, form_urlencoded};
+use uuid::Uuid;
+
+use super::{
+    credential::Credential,
+    error::GraphError,
+    operation::Operation,
+    token::{Token, Tokens},
+    transport::{Reply, Transport},
+};
+use crate::{
+    config::model::Graph,
+    net::tls::{self, TlsError},
+};
+
+const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("client-request-id");
+
+/// Why a client could not be made. Nothing was sent yet.
+#[derive(Debug, Error)]
+pub enum SetupError {
+    /// No trust.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// An address is no usable URL.
+    #[error("{key}: {value:?} {what}")]
+    Address {
+        /// The configuration key.
+        key: &'static str,
+        /// Its value.
+        value: String,
+        /// What is wrong and what would be right.
+        what: &'static str,
+    },
+    /// A key without which no token can be asked for.
+    #[error("{0} is missing; set it to what the app registration in Entra shows")]
+    Missing(&'static str),
+    /// A credential of another kind than a client secret.
+    #[error("graph.credential: only client_secret is supported")]
+    Credential,
+    /// The HTTP client could not be set up.
+    #[error("cannot set up the HTTP client: {0}")]
+    Http(#[from] reqwest::Error),
+}
+
+/// A client of Microsoft Graph for one tenant and one app.
+pub struct GraphClient {
+    endpoint: Url,
+    tokens: Tokens,
+    transport: Transport,
+}
+
+impl GraphClient {
+    /// Makes a client. `config.endpoint` and `config.authority` are URLs: whoever starts the
+    /// sandbox puts its addresses there. Nothing is sent yet.
+    pub fn new(config: &Graph) -> Result<GraphClient, SetupError> {
+        let endpoint = base_url("graph.endpoint", &config.endpoint)?;
+        let tls = tls::client_config(config.tls.ca_file.as_deref())?;
+        let transport = Transport::new((*tls).clone(), !is_loopback(&endpoint))?;
+        let tokens = Tokens::new(Credential::new(config, &endpoint)?);
+        Ok(GraphClient { endpoint, tokens, transport })
+    }
+
+    /// The URL of a resource. Segments are percent-encoded, so whatever they hold stays within
+    /// its segment.
+    pub(super) fn url(&self, segments: &[&str]) -> Url {
+        let mut url = self.endpoint.clone();
+        push(&mut url, segments);
+        url
+    }
+
+    /// Sends a request, and after a 401 once more with a new token.
+    pub(super) async fn call(
+        &self,
+        operation: Operation,
+        method: Method,
+        url: Url,
+        body: Option<&Value>,
+    ) -> Result<Reply, GraphError> {
+        let token = self.tokens.current(&self.transport).await?;
+        let first = request(method.clone(), url.clone(), body, &token);
+        match self.transport.send(operation, first).await {
+            Err(error) if error.status == Some(401) => {
+                let token = self.tokens.instead_of(&token, &self.transport).await?;
+                let second = request(method, url, body, &token);
+                self.transport.send(operation, second).await
+            }
+            result => result,
+        }
+    }
+
+    /// Sends a GET and reads its JSON.
+    pub(super) async fn get<T: DeserializeOwned>(
+        &self,
+        operation: Operation,
+        url: Url,
+    ) -> Result<T, GraphError> {
+        let reply = self.call(operation, Method::GET, url, None).await?;
+        serde_json::from_slice(&reply.body).map_err(|error| GraphError {
+            request_id: reply.request_id,
+            ..GraphError::unanswered(operation, format!("the answer cannot be read: {error}"))
+        })
+    }
+
+    /// Whether a URL from an answer may be given the token.
+    pub(super) fn is_own(&self, url: &Url) -> bool {
+        url.origin() == self.endpoint.origin()
+    }
+}
+
+fn request(method: Method, url: Url, body: Option<&Value>, token: &Token) -> Request {
+    let mut request = Request::new(method, url);
+    let id = Uuid::new_v4().to_string();
+    let headers = request.headers_mut();
+    headers.insert(AUTHORIZATION, token.header.clone());
+    headers.insert(CLIENT_REQUEST_ID, HeaderValue::from_str(&id).expect("a UUID is a header"));
+    match body {
+        Some(body) => {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            *request.body_mut() = Some(body.to_string().into());
+        }
+        // Not sent by itself, and gateways may answer 411 without it (RFC 9110 section 8.6).
+        None if request.method() == Method::POST => {
+            request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+        None => {}
+    }
+    request
+}
+
+/// Reads a configured address. Tokens and secrets travel to it, so it must be HTTPS, or this
+/// machine.
+pub(super) fn base_url(key: &'static str, value: &str) -> Result<Url, SetupError> {
+    let refuse = |what| SetupError::Address { key, value: value.to_owned(), what };
+    let url = Url::parse(value)
+        .map_err(|_| refuse("is no URL; it looks like https://graph.microsoft.com/v1.0"))?;
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if is_loopback(&url) => Ok(url),
+        _ => Err(refuse("must begin with https://")),
+    }
+}
+
+/// Appends percent-encoded path segments.
+pub(super) fn push(url: &mut Url, segments: &[&str]) {
+    url.path_segments_mut()
+        .expect("base_url lets only http and https through, and these have paths")
+        .pop_if_empty()
+        .extend(segments);
+}
+
+/// Encodes a value of a query. Spaces become `%20`: not every OData service takes `+` for one.
+pub(super) fn query_value(value: &str) -> String {
+    form_urlencoded::byte_serialize(value.as_bytes()).collect::<String>().replace('+', "%20")
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_https_or_this_machine() {
+        let refuse = |value: &str| base_url("graph.endpoint", value).expect_err("refused");
+        assert!(refuse("http://graph.example/v1.0").to_string().contains("graph.endpoint"));
+        assert!(refuse("http://localhost.example/").to_string().contains("https://"));
+        assert!(refuse("graph").to_string().contains("is no URL"));
+        for value in ["https://graph.example/v1.0", "http://127.0.0.1:1/", "http://[::1]:1"] {
+            base_url("graph.endpoint", value).expect("accepted");
+        }
+    }
+
+    #[test]
+    fn segments_and_values_cannot_leave_their_place() {
+        let mut url = Url::parse("https://graph.example/v1.0/").expect("url");
+        push(&mut url, &["users", "a#EXT#@x/../y?z ü"]);
+        assert_eq!(
+            url.as_str(),
+            "https://graph.example/v1.0/users/a%23EXT%23@x%2F..%2Fy%3Fz%20%C3%BC"
+        );
+        assert_eq!(query_value("a eq 'b+c/=&'"), "a%20eq%20%27b%2Bc%2F%3D%26%27");
+    }
+}
