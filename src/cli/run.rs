@@ -9,7 +9,7 @@ use crate::{
     config::{self, Config, Role},
     consumer::{self, Consumer, Rules},
     event::source_of,
-    graph::GraphClient,
+    graph::{ErrorKind, GraphClient},
     ops::{admin::Admin, health::Health, shutdown::GRACE},
     queue::{self, Broker, QueueError},
     watcher::Watcher,
@@ -140,15 +140,18 @@ async fn consumer(
 ) -> anyhow::Result<Consumer> {
     let graph = GraphClient::new(&config.graph)?;
     match graph.probe().await {
-        Err(error) if error.is_setup() => return Err(error.into()),
-        Err(error) => tracing::warn!(%error, "graph does not answer yet"),
-        Ok(()) => {}
+        Err(error) if matches!(error.kind, ErrorKind::TokenRefused | ErrorKind::Unauthorized) => {
+            anyhow::bail!("{error}; {}", error.remedy());
+        }
+        // Any other refusal of the probe shows that Graph is there.
+        Err(error) if error.may_be_outage() => tracing::warn!(%error, "graph does not answer yet"),
+        Err(_) | Ok(()) => {}
     }
+    health.ready("consumer");
     Ok(Consumer {
         broker,
         graph: Arc::new(graph),
         rules: Rules::new(&config.apply, &config.scope.protected)?,
         source: source_of(&config.directory.base_dn),
-        health: health.clone(),
     })
 }

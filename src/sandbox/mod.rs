@@ -13,9 +13,6 @@ use crate::config::{Config, Secret, model};
 use directory::{SandboxDirectory, UserSnapshot};
 use graph::{NewUser, SandboxGraph};
 
-/// Users with lower RIDs come with the domain and have no counterpart in the cloud.
-const FIRST_PERSON: u32 = 1000;
-
 /// A directory and a tenant with the same people in them.
 #[derive(Debug)]
 pub struct Sandbox {
@@ -34,8 +31,9 @@ impl Sandbox {
         let options = directory::Options { users, ..Default::default() };
         let directory = SandboxDirectory::start(options).await?;
         let graph = SandboxGraph::start(graph::Options::default()).await?;
-        let people = directory.users();
-        let people = people.iter().filter(|user| user.rid >= FIRST_PERSON);
+        let everybody = directory.users();
+        // Built-in and service accounts have no display name, and no counterpart in the cloud.
+        let people = everybody.iter().filter(|user| value(user, "displayName").is_some());
         let twins = people
             .enumerate()
             .filter_map(|(index, user)| {
@@ -92,7 +90,7 @@ impl Sandbox {
 fn twin(user: &UserSnapshot, linked: bool) -> Option<NewUser> {
     let mut twin = NewUser::new(user.user_principal_name.as_deref()?);
     if linked {
-        twin = twin.immutable_id(BASE64_STANDARD.encode(user.guid.to_bytes_le()));
+        twin = twin.immutable_id(&BASE64_STANDARD.encode(user.guid.to_bytes_le()));
     }
     if !is_enabled(user) {
         twin = twin.disabled();

@@ -8,6 +8,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use thiserror::Error;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -67,21 +68,27 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Reads and tells everything that changed after the stored cursor.
-    pub async fn follow(&self, directory: &mut dyn Directory) -> Result<(), WatchError> {
+    /// Reads and tells everything that changed after the stored cursor. Returns how long the
+    /// directory was kept busy by that.
+    pub async fn follow(&self, directory: &mut dyn Directory) -> Result<Duration, WatchError> {
         let Some(mut cursor) = self.store.cursor()? else {
-            return self.baseline(directory).await;
+            self.baseline(directory).await?;
+            return Ok(Duration::ZERO);
         };
         let started = (self.clock)();
+        let mut busy = Duration::ZERO;
         loop {
+            let asked = Instant::now();
             let changes = match directory.changes(&cursor).await {
                 Err(DirectoryError::CursorRejected(cause)) => {
                     tracing::warn!(%cause, server = directory.server(),
                         "cursor rejected, reading and comparing everything");
-                    return self.baseline(directory).await;
+                    self.baseline(directory).await?;
+                    return Ok(busy);
                 }
                 other => other?,
             };
+            busy += asked.elapsed();
             let moved = !changes.entries.is_empty();
             if moved || changes.next != cursor {
                 let next = Some(changes.next.clone());
@@ -94,7 +101,7 @@ impl Pipeline {
                     let took = (self.clock)().duration_since(started).as_secs_f64();
                     METRICS.detection.observe(took.max(0.0));
                 }
-                return Ok(());
+                return Ok(busy);
             }
         }
     }
