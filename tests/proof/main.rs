@@ -4,4 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test reports")]
 
 mod parts;
+mod reaches_graph;
+mod sandbox;
+mod setup_errors;
 mod support;

@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output};
 
+use entra_relay::sandbox::graph::SandboxGraph;
 use rustix::process::Signal;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -71,6 +72,17 @@ impl Setup {
         self.set("broker.kind", "rabbitmq")
             .set("broker.url", vhost.url())
             .set("broker.password_file", password)
+    }
+
+    /// Applies to the tenant of `graph`.
+    pub fn graph(self, graph: &SandboxGraph) -> Setup {
+        let options = graph.options();
+        let secret = self.secret("graph", &options.client_secret);
+        self.set("graph.endpoint", graph.endpoint())
+            .set("graph.authority", graph.authority())
+            .set("graph.tenant_id", &options.tenant_id)
+            .set("graph.client_id", &options.client_id)
+            .set("graph.client_secret_file", secret)
     }
 
     /// Writes a file that only its owner may read and returns its path.

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use ldap3::controls::RawControl;
 use ldap3::{Ldap, LdapConnSettings, Mod, Scope, SearchEntry};
 use uuid::Uuid;
@@ -33,6 +34,11 @@ pub struct User {
 }
 
 impl User {
+    /// What `onPremisesImmutableId` is in the cloud: base64 of the bytes as the directory has them.
+    pub fn immutable_id(&self) -> String {
+        BASE64_STANDARD.encode(self.guid.to_bytes_le())
+    }
+
     /// A name that survives moves and renames (MS-ADTS section 3.1.1.3.1.2.4).
     fn dn(&self) -> String {
         format!("<GUID={}>", self.guid)

@@ -1,0 +1,211 @@
+//! From a change in a real Active Directory, over a real RabbitMQ, to Graph.
+
+use entra_relay::sandbox::graph::{LoggedRequest, NewUser, Options, SandboxGraph};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::support::rabbit::Rabbit;
+use crate::support::relay::{Relay, Setup};
+use crate::support::samba::{BASE_DN, Samba, User};
+use crate::support::wait::eventually;
+
+/// Everything that the relay stands between.
+struct Site {
+    samba: Samba,
+    graph: SandboxGraph,
+    watch: Setup,
+    apply: Setup,
+}
+
+impl Site {
+    async fn new(rabbit: &Rabbit) -> Site {
+        let samba = Samba::start().await;
+        let graph = SandboxGraph::start(Options::default()).await.unwrap();
+        let vhost = rabbit.vhost();
+        let account = samba.service_account().await;
+        let attributes = json!({ "jobTitle": "title", "mobilePhone": "mobile" });
+        let watch = Setup::new()
+            .directory(&samba, account)
+            .rabbit(&vhost)
+            .set("apply.attributes", &attributes);
+        let apply = Setup::new()
+            .rabbit(&vhost)
+            .graph(&graph)
+            .set("directory.base_dn", BASE_DN)
+            .set("apply.attributes", &attributes);
+        Site { samba, graph, watch, apply }
+    }
+
+    /// Adds a user to both sides, linked or to be found by its UPN.
+    async fn add_user(&self, name: &str, linked: bool) -> (User, Uuid) {
+        let user = self.samba.admin().await.add_user(&format!("CN=Users,{BASE_DN}"), name).await;
+        let mut twin = NewUser::new(&user.upn);
+        if linked {
+            twin = twin.immutable_id(&user.immutable_id());
+        }
+        let twin = self.graph.add_user(twin);
+        (user, twin)
+    }
+
+    async fn start(&self) -> (Relay<'_>, Relay<'_>) {
+        let mut watch = self.watch.start(&["watch"]);
+        let mut apply = self.apply.start(&["apply"]);
+        watch.ready().await;
+        apply.ready().await;
+        (watch, apply)
+    }
+
+    async fn enabled(&self, twin: Uuid, enabled: bool) {
+        let what = format!("Graph has accountEnabled = {enabled}");
+        eventually(&what, async || self.graph.user(twin).unwrap().account_enabled() == enabled)
+            .await;
+    }
+
+    /// Requests that changed this user, or read it by its object id.
+    fn requests(&self, twin: Uuid) -> Vec<LoggedRequest> {
+        let mut log = self.graph.log();
+        log.retain(|request| request.user == Some(twin));
+        log
+    }
+
+    fn revocations(&self, twin: Uuid) -> usize {
+        let requests = self.requests(twin);
+        requests.iter().filter(|r| r.path.ends_with("/revokeSignInSessions")).count()
+    }
+}
+
+#[tokio::test]
+async fn every_kind_of_change_arrives() {
+    let site = Site::new(Rabbit::shared().await).await;
+    let (alice, alice_twin) = site.add_user("alice", true).await;
+    let (bob, bob_twin) = site.add_user("bob", false).await;
+    let (mut watch, mut apply) = site.start().await;
+    let mut admin = site.samba.admin().await;
+
+    for (user, twin) in [(&alice, alice_twin), (&bob, bob_twin)] {
+        admin.disable(user).await;
+        site.enabled(twin, false).await;
+        eventually("the block is read back after sessions were revoked", async || {
+            let requests = site.requests(twin);
+            let block = requests.iter().position(|r| r.method == "PATCH");
+            let after = &requests[block.unwrap_or(requests.len())..];
+            after.iter().any(|r| r.path.ends_with("/revokeSignInSessions"))
+                && after.iter().any(|r| r.method == "GET")
+        })
+        .await;
+        admin.enable(user).await;
+        site.enabled(twin, true).await;
+    }
+
+    let revoked = site.revocations(alice_twin);
+    admin.set_password(&alice, "An0ther-Passw0rd").await;
+    eventually("a password change revokes sessions", async || {
+        site.revocations(alice_twin) == revoked + 1
+    })
+    .await;
+
+    admin.replace(&alice, "title", &["Lead"]).await;
+    eventually("the title arrives", async || {
+        site.graph.user(alice_twin).unwrap().get("jobTitle") == "Lead"
+    })
+    .await;
+    admin.replace(&alice, "title", &[]).await;
+    eventually("a cleared title arrives", async || {
+        site.graph.user(alice_twin).unwrap().get("jobTitle").is_null()
+    })
+    .await;
+
+    admin.delete(&bob).await;
+    site.enabled(bob_twin, false).await;
+
+    let (_, metrics) = apply.get("/metrics").await.unwrap();
+    for line in [
+        "relay_events_settled_total{outcome=\"applied\",type=\"account.disabled\"} 2",
+        "relay_events_settled_total{outcome=\"applied\",type=\"user.deleted\"} 1",
+        "relay_dead_lettered_total{reason=\"user_not_found\"} 0",
+        "relay_broker_connected 1",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+    }
+    assert!(watch.terminate().await.success());
+    assert!(apply.terminate().await.success());
+}
+
+#[tokio::test]
+async fn a_second_start_without_changes_publishes_nothing() {
+    let site = Site::new(Rabbit::shared().await).await;
+    let (alice, twin) = site.add_user("alice", true).await;
+    {
+        let (mut watch, apply) = site.start().await;
+        site.samba.admin().await.disable(&alice).await;
+        site.enabled(twin, false).await;
+        assert!(watch.terminate().await.success());
+        apply.kill();
+    }
+    let requests = site.requests(twin).len();
+    let (watch, _apply) = site.start().await;
+    let (_, metrics) = watch.get("/metrics").await.unwrap();
+    let published: Vec<_> =
+        metrics.lines().filter(|line| line.starts_with("relay_events_published_total")).collect();
+    assert!(published.len() > 5, "{metrics}");
+    assert!(published.iter().all(|line| line.ends_with(" 0")), "{published:?}");
+    assert_eq!(site.requests(twin).len(), requests);
+}
+
+/// The broker has the event, the watcher has not heard so, and dies. Meanwhile the directory goes
+/// back to what it was.
+#[tokio::test]
+async fn a_death_between_publish_and_commit_loses_and_doubles_nothing() {
+    let rabbit = Rabbit::start().await;
+    let site = Site::new(&rabbit).await;
+    let (alice, twin) = site.add_user("alice", true).await;
+    let mut admin = site.samba.admin().await;
+    let mut watch = site.watch.start(&["watch"]);
+    watch.ready().await;
+
+    rabbit.freeze();
+    admin.disable(&alice).await;
+    watch.logged("kind=\"account.disabled\"").await;
+    watch.kill();
+    rabbit.thaw();
+    admin.enable(&alice).await;
+
+    let mut watch = site.watch.start(&["watch"]);
+    watch.ready().await;
+    let mut apply = site.apply.start(&["apply"]);
+    apply.ready().await;
+    eventually("the flip back was told", async || {
+        let requests = site.requests(twin);
+        let states = requests.iter().filter_map(|r| r.body.json()?["accountEnabled"].as_bool());
+        states.last() == Some(true)
+    })
+    .await;
+    site.enabled(twin, true).await;
+
+    let told = watch.output();
+    for kind in ["account.disabled", "account.enabled"] {
+        let of_kind = format!("kind=\"{kind}\"");
+        let lines: Vec<_> = told.lines().filter(|line| line.contains(&of_kind)).collect();
+        assert_eq!(lines.len(), 1, "{kind} was observed once and has one id:\n{told}");
+    }
+    assert!(told.contains("publishing again what was not confirmed before"), "{told}");
+}
+
+#[tokio::test]
+async fn every_way_to_connect_works() {
+    let samba = Samba::shared().await;
+    let account = samba.service_account().await;
+    let rabbit = Rabbit::shared().await;
+    for (url, start_tls) in
+        [(samba.url_ldaps(), false), (samba.url_ldap(), true), (samba.url_ldap(), false)]
+    {
+        let setup = Setup::new()
+            .directory(samba, account)
+            .rabbit(&rabbit.vhost())
+            .set("directory.urls", [url])
+            .set("directory.tls.start_tls", start_tls);
+        let mut watch = setup.start(&["watch"]);
+        watch.ready().await;
+        assert!(watch.terminate().await.success());
+    }
+}
