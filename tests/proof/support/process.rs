@@ -22,6 +22,7 @@ pub struct Process {
     child: Child,
     guard: Child,
     log: PathBuf,
+    killed: bool,
 }
 
 impl Process {
@@ -37,7 +38,7 @@ impl Process {
         command.stdin(Stdio::null()).stdout(output).stderr(errors).process_group(0);
         let child = command.spawn().unwrap_or_else(|error| missing(&command, &error));
         let guard = guard(child.id(), folder);
-        Process { name: name.to_owned(), child, guard, log }
+        Process { name: name.to_owned(), child, guard, log, killed: false }
     }
 
     /// Sends `signal` to the process group.
@@ -49,7 +50,11 @@ impl Process {
 
     /// Ends the process group at once.
     pub fn kill(&mut self) {
-        // The guard first: once the child is waited for, its number may belong to another process.
+        // Once the child is waited for, its number may belong to another process: no second signal,
+        // and none from the guard.
+        if std::mem::replace(&mut self.killed, true) {
+            return;
+        }
         let _ = self.guard.kill();
         let _ = self.guard.wait();
         self.signal(Signal::KILL);

@@ -137,9 +137,8 @@ impl Relay<'_> {
     /// Waits until the program says that it is ready for work.
     pub async fn ready(&mut self) {
         eventually("entra-relay is ready", async || {
-            if let Some(status) = self.process.status() {
-                return Err(format!("it ended: {status}"));
-            }
+            let ended = self.process.status();
+            assert!(ended.is_none(), "entra-relay ended instead of getting ready: {ended:?}");
             match self.get("/readyz").await {
                 Ok((200, _)) => Ok(()),
                 Ok((status, body)) => Err(format!("/readyz answers {status}: {body}")),

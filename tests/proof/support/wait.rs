@@ -1,7 +1,9 @@
 //! Waiting on conditions instead of on the clock.
 
 use std::fmt::Display;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// Far above what anything takes on a busy machine: only a defect reaches it.
 const DEADLINE: Duration = Duration::from_secs(90);
@@ -45,15 +47,28 @@ impl<T, E: Display> Outcome for Result<T, E> {
 /// # Panics
 /// When the deadline passes first; the message names `what` and the last reason.
 pub async fn eventually<O: Outcome>(what: &str, mut probe: impl AsyncFnMut() -> O) -> O::Value {
-    let start = Instant::now();
+    let deadline = Instant::now() + DEADLINE;
     let mut last = "the probe never came back".to_owned();
-    loop {
-        let left = DEADLINE.saturating_sub(start.elapsed());
-        match tokio::time::timeout(left, probe()).await.map(Outcome::outcome) {
+    // A probe that is ready at once never sees the time-out: the loop looks at the clock too.
+    while Instant::now() < deadline {
+        match tokio::time::timeout_at(deadline, probe()).await.map(Outcome::outcome) {
             Ok(Ok(value)) => return value,
             Ok(Err(reason)) => last = reason,
-            Err(_elapsed) => panic!("not reached within {DEADLINE:?}: {what}: {last}"),
+            Err(_elapsed) => break,
         }
         tokio::time::sleep(INTERVAL).await;
     }
+    panic!("not reached within {DEADLINE:?}: {what}: {last}");
+}
+
+#[tokio::test(start_paused = true)]
+#[should_panic(expected = "not reached within 90s: the impossible: the condition is false")]
+async fn a_condition_that_never_comes_true_is_named() {
+    eventually("the impossible", async || false).await;
+}
+
+#[tokio::test(start_paused = true)]
+#[should_panic(expected = "not reached within 90s: an answer: the probe never came back")]
+async fn a_probe_that_hangs_is_named() {
+    eventually("an answer", async || std::future::pending::<bool>().await).await;
 }
