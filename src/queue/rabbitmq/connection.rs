@@ -4,7 +4,8 @@ use std::{fmt, sync::Arc};
 
 use futures_util::{Stream, StreamExt};
 use lapin::{
-    AsyncTcpStream, Channel, Connection, ConnectionProperties, Event, tcp::RustlsConnector,
+    AsyncTcpStream, Channel, Connection, ConnectionProperties, Event,
+    protocol::constants::REPLY_SUCCESS, tcp::RustlsConnector,
 };
 use rustls::ClientConfig;
 use tokio::sync::watch;
@@ -126,6 +127,11 @@ impl Link {
     /// Opens a channel.
     pub(super) async fn channel(&self) -> Result<Channel, Fault> {
         within("channel.open", self.connection.create_channel()).await
+    }
+
+    /// Closes the connection; the server forgets its consumers at once.
+    pub(super) async fn close(&self) -> Result<(), Fault> {
+        within("connection.close", self.connection.close(REPLY_SUCCESS, "bye".into())).await
     }
 
     /// Whether no fault was seen yet.

@@ -10,6 +10,8 @@ use lapin::{
     Acker, Channel, message,
     options::{BasicNackOptions, BasicQosOptions},
 };
+use tokio::runtime::Handle;
+use tracing::debug;
 
 use super::{
     connection::{Connector, Link},
@@ -18,16 +20,18 @@ use super::{
 };
 use crate::queue::{Delivery, QueueError, Receipt, Subscriber};
 
-type Incoming = Result<message::Delivery, QueueError>;
+/// A subscription with a connection of its own, until its first fault. Dropped, it closes the
+/// connection, and the broker takes back what is unsettled.
+pub(super) struct RabbitSubscriber(Option<Open>);
 
-/// A subscription with a connection of its own. Dropped, it closes the connection, and the broker
-/// takes back at once what is unsettled.
-pub(super) struct RabbitSubscriber {
-    /// None once it has failed.
-    streams: Option<SelectAll<BoxStream<'static, Incoming>>>,
-    _channel: Channel,
-    _link: Link,
+struct Open {
+    streams: SelectAll<BoxStream<'static, Incoming>>,
+    /// Closes with the last handle to it.
+    channel: Channel,
+    link: Link,
 }
+
+type Incoming = Result<message::Delivery, QueueError>;
 
 impl RabbitSubscriber {
     /// Subscribes to the queues named `names`.
@@ -41,21 +45,43 @@ impl RabbitSubscriber {
         // RabbitMQ counts for each consumer of the channel; zero would mean no limit.
         let limit = channel.basic_qos(prefetch.max(1), BasicQosOptions { global: false });
         within("basic.qos", limit).await?;
-        let mut streams = SelectAll::new();
+        // From here on it must end by its own rules, also when this is cancelled.
+        let open = Open { streams: SelectAll::new(), channel: channel.clone(), link };
+        let mut subscriber = RabbitSubscriber(Some(open));
         for name in names {
-            let consumer = channel.basic_consume(
-                name.as_str().into(),
-                "".into(),
-                Default::default(),
-                Default::default(),
-            );
+            let (tag, none) = ("".into(), Default::default());
+            let consumer =
+                channel.basic_consume(name.as_str().into(), tag, Default::default(), none);
             let consumer = within("basic.consume", consumer).await?;
             let received = consumer.map(|item| item.map_err(|error| Fault::Error(error).into()));
             // A queue that is deleted, or moves to another node, ends its stream and no more.
             let end = QueueError::Unavailable(format!("the broker ended the delivery from {name}"));
-            streams.push(received.chain(once(ready(Err(end)))).boxed());
+            let stream = received.chain(once(ready(Err(end)))).boxed();
+            if let Some(open) = &mut subscriber.0 {
+                open.streams.push(stream);
+            }
         }
-        Ok(RabbitSubscriber { streams: Some(streams), _channel: channel, _link: link })
+        Ok(subscriber)
+    }
+
+    fn end(&mut self) {
+        // Outside of a runtime nothing can be sent any more; the broker sees the socket close.
+        if let (Some(open), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
+            runtime.spawn(open.close());
+        }
+    }
+}
+
+impl Open {
+    /// Closes the connection before the streams go. The client cancels a consumer whose stream is
+    /// dropped, and RabbitMQ puts what it then has on the way to that consumer ahead of what was
+    /// delivered earlier: the order of an object would be lost.
+    async fn close(self) {
+        let Open { streams, channel, link } = self;
+        if let Err(fault) = link.close().await {
+            debug!(%fault, "the connection did not close in order");
+        }
+        drop((streams, channel));
     }
 }
 
@@ -63,18 +89,24 @@ impl RabbitSubscriber {
 impl Subscriber for RabbitSubscriber {
     async fn receive(&mut self) -> Result<Delivery, QueueError> {
         let ended = || QueueError::Unavailable("the subscription has ended".into());
-        let streams = self.streams.as_mut().ok_or_else(ended)?;
-        match streams.next().await.unwrap_or_else(|| Err(ended())) {
+        let open = self.0.as_mut().ok_or_else(ended)?;
+        match open.streams.next().await.unwrap_or_else(|| Err(ended())) {
             Ok(mut delivery) => Ok(Delivery {
                 redelivered: wire::is_redelivered(&delivery),
                 message: wire::message(&mut delivery),
                 receipt: Box::new(RabbitReceipt(delivery.acker)),
             }),
             Err(error) => {
-                self.streams = None;
+                self.end();
                 Err(error)
             }
         }
+    }
+}
+
+impl Drop for RabbitSubscriber {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
