@@ -130,7 +130,8 @@ impl ActiveDirectory {
         Ok(())
     }
 
-    /// An account that may not read the container gets neither deletions nor an error.
+    /// An account that may not read the container gets neither deletions nor an error. It may
+    /// still see that there is such an object, without its attributes.
     async fn check_deleted_objects(&mut self, user: &str) -> Result<(), DirectoryError> {
         let container = format!("CN=Deleted Objects,{}", self.selection.base_dn);
         let attributes = ["name".to_owned()];
@@ -144,7 +145,11 @@ impl ActiveDirectory {
                     attributes: &attributes,
                     controls: vec![show_deleted()],
                 },
-                |_| seen = true,
+                |entry| {
+                    seen = decode_parts(entry.0)
+                        .and_then(|(_, attributes)| attributes.get("name").cloned())
+                        .is_some_and(|values| !values.is_empty());
+                },
             )
             .await?;
         if seen {

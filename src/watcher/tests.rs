@@ -325,7 +325,7 @@ fn run(world: &Shared, store: &Store, time: &Arc<AtomicI64>) -> bool {
             pipeline.recover().await?;
             pipeline.follow(&mut directory).await
         };
-        matches!(timeout(Duration::from_secs(3600), work).await, Ok(Ok(())))
+        matches!(timeout(Duration::from_secs(3600), work).await, Ok(Ok(_)))
     })
 }
 

@@ -27,7 +27,8 @@ async fn the_directory_s_refusals_are_explained() {
 
     let wrong = setup();
     wrong.secret("bind", "not the password");
-    fails(&wrong, "watch", 1, &[&account.upn, "wrong user name or password", "password file"]).await;
+    fails(&wrong, "watch", 1, &[&account.upn, "wrong user name or password", "password file"])
+        .await;
 
     let base = setup().set("directory.base_dn", format!("CN=Users,{BASE_DN}"));
     fails(&base, "watch", 1, &["directory.base_dn", "naming context", BASE_DN]).await;
