@@ -130,6 +130,9 @@ impl Applier {
         match (&error.kind, error.operation) {
             // Whatever the user's flags said, somebody else is the source of these attributes.
             (ErrorKind::Mastered, Operation::UpdateUser) => return Verdict::Skipped(Skip::Ceded),
+            (ErrorKind::NotFound, Operation::DeleteUser) => {
+                return Verdict::Skipped(Skip::Unchanged);
+            }
             (ErrorKind::NotFound, _) => self.known().remove(event.object),
             _ => {}
         }
@@ -137,8 +140,11 @@ impl Applier {
     }
 
     async fn attempt(&self, event: &Event) -> Result<Verdict, Failure> {
-        let user = self.find(event).await?;
-        let (actions, refused) = match plan(event, &user, &self.rules, self.is_settled(event)) {
+        let Some(user) = self.find(event).await? else {
+            return Ok(Verdict::Skipped(Skip::Unchanged));
+        };
+        let trusted = self.reads_are_current(event);
+        let (actions, refused) = match plan(event, &user, &self.rules, trusted) {
             Plan::Skip(skip) => return Ok(Verdict::Skipped(skip)),
             Plan::Do { actions, refused } => (actions, refused),
         };
@@ -194,13 +200,18 @@ impl Applier {
         Err(Failure::Final(cause::not_verified(event)))
     }
 
-    /// The user of an event, as it is now.
-    async fn find(&self, event: &Event) -> Result<User, Failure> {
+    /// The user of an event, as it is now; none where the event tells its deletion and the user
+    /// that we knew is gone. It may have been our own request whose answer was lost.
+    async fn find(&self, event: &Event) -> Result<Option<User>, Failure> {
         if let Some(id) = self.matched(event.object) {
             match self.graph.read_user(&id, &self.rules.select).await {
-                Ok(user) if matching::still_matches(&user, event) => return Ok(user),
+                Ok(user) if matching::still_matches(&user, event) => return Ok(Some(user)),
                 Ok(_) => {}
-                Err(error) if error.kind == ErrorKind::NotFound => {}
+                Err(error) if error.kind == ErrorKind::NotFound => {
+                    if event.detail == Detail::UserDeleted {
+                        return Ok(None);
+                    }
+                }
                 Err(error) => return Err(error.into()),
             }
             self.known().remove(event.object);
@@ -212,7 +223,7 @@ impl Applier {
                 Match::Found(user) => {
                     let (id, matched) = (user.id().to_owned(), Instant::now());
                     self.known().insert(event.object, Known { id, matched, written: None });
-                    return Ok(*user);
+                    return Ok(Some(*user));
                 }
                 Match::Several(users) => {
                     return Err(Failure::Final(cause::ambiguous(event, users)));
@@ -232,7 +243,7 @@ impl Applier {
     }
 
     /// Whether our last write of this user is old enough for reads to show it.
-    fn is_settled(&self, event: &Event) -> bool {
+    fn reads_are_current(&self, event: &Event) -> bool {
         let mut known = self.known();
         let written = known.get(event.object).and_then(|known| known.written);
         written.is_none_or(|written| written.elapsed() > READ_LAG)

@@ -22,7 +22,7 @@ mod protected;
 mod recent;
 mod rules;
 mod settle;
-#[cfg(test)]
+#[cfg(all(test, feature = "sandbox"))]
 mod tests;
 
 use std::sync::Arc;

@@ -194,5 +194,4 @@ impl fmt::Display for Action {
 }
 
 #[cfg(test)]
-#[path = "plan_tests.rs"]
 mod tests;

@@ -20,7 +20,7 @@ enum Form {
 }
 
 /// Name, form, and the most characters of a value (0: Graph states none).
-const PROPERTIES: [(&str, Form, usize); 25] = [
+const PROPERTIES: [(&str, Form, usize); 24] = [
     ("displayName", Required, 256),
     ("givenName", Text, 64),
     ("surname", Text, 64),
@@ -45,7 +45,6 @@ const PROPERTIES: [(&str, Form, usize); 25] = [
     ("mail", Required, 0),
     ("mailNickname", Required, 64),
     ("userPrincipalName", Required, 113),
-    ("faxNumber", Text, 0),
 ];
 
 /// The object whose members are all replaced by a write: what is not sent becomes null.

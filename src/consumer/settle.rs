@@ -60,7 +60,12 @@ impl Settler {
                 self.remember_deletion(&event);
                 self.accept(parcels).await;
             }
-            Verdict::Skipped(skip) => self.skip(parcels, skip).await,
+            Verdict::Skipped(skip) => {
+                if skip == Skip::Unchanged {
+                    self.remember_deletion(&event);
+                }
+                self.skip(parcels, skip).await;
+            }
             Verdict::Observed { user, actions } => {
                 let actions: Vec<_> = actions.iter().map(ToString::to_string).collect();
                 let actions = actions.join(", ");

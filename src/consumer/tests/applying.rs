@@ -1,9 +1,14 @@
 //! What each kind of event does to a user, and in which order.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
 use serde_json::{Value, json};
 
 use super::*;
-use crate::config::model::{Mode, OnDeleted};
+use crate::{
+    config::model::{Mode, OnDeleted},
+    graph::stub::{Stub, grant},
+};
 
 #[tokio::test]
 async fn a_disable_blocks_and_ends_sessions_and_an_enable_allows_again() {
@@ -71,9 +76,7 @@ async fn a_deletion_blocks_or_deletes_but_never_deletes_whom_another_tool_syncs(
     assert_eq!(world.graph.deleted_users().len(), 1);
     assert!(!world.is_enabled(synced));
     // Older than the deletion, although it comes later: the lanes do not wait for each other.
-    let mut late = event(1, 0, attributes(&[("title", "Boss")]));
-    late.sequence = 0;
-    world.publish(&late);
+    world.publish(&event(1, 0, attributes(&[("title", "Boss")])));
     world.drained().await;
     assert!(world.dead_letters().is_empty());
     world.stop().await;
@@ -187,5 +190,29 @@ async fn every_kind_of_event_is_settled() {
     }
     world.drained().await;
     assert!(world.dead_letters().is_empty());
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_deletion_that_succeeded_without_saying_so_is_done() {
+    let gone = AtomicBool::new(false);
+    let stub = Stub::start(move |seen, _| match (seen.is_token(), seen.method.as_str()) {
+        (true, _) => grant("t", 3600),
+        (_, "DELETE") => {
+            gone.store(true, Relaxed);
+            (500, Value::Null)
+        }
+        (_, "GET") if seen.target.contains("organization") => (200, json!({ "value": [] })),
+        (_, "GET") if gone.load(Relaxed) => (404, Value::Null),
+        _ => (200, json!({ "value": [{ "id": "u", "onPremisesImmutableId": link(1) }] })),
+    })
+    .await;
+    let mut world = World::new().await;
+    world.rules.on_deleted = OnDeleted::Delete;
+    world.start_with(&stub.config);
+    world.publish(&event(1, 1, Detail::UserDeleted));
+    world.drained().await;
+    assert!(world.dead_letters().is_empty());
+    assert!(stub.seen().iter().any(|seen| seen.method == "DELETE"));
     world.stop().await;
 }

@@ -142,7 +142,7 @@ async fn a_delivery_is_kept_until_its_dead_letter_is_safe() {
         graph.log().iter().any(|request| request.path.contains(&name))
     };
     world.start();
-    world.graph.wait_until(|graph| searched(graph, 1) && searched(graph, 2)).await;
+    world.until(|graph| searched(graph, 1) && searched(graph, 2)).await;
     assert_eq!(world.queue.messages(Queue::Lane(Lane::Urgent)).len(), 2);
     world.queue.refuse(false);
     world.drained().await;

@@ -9,7 +9,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
+
+use super::LIMIT;
 
 use crate::queue::{
     Broker, Delivery, Message, Publisher, Queue, QueueError, Receipt, Role, Subscriber,
@@ -86,7 +88,8 @@ impl Memory {
             if condition(counts.0, counts.1) {
                 return;
             }
-            changes.changed().await.expect("the sender lives");
+            let changed = timeout(LIMIT, changes.changed()).await;
+            changed.expect("the queue still moves").expect("the sender lives");
         }
     }
 

@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use jiff::Timestamp;
-use tokio::task::JoinHandle;
+use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -28,6 +28,9 @@ use crate::{
 
 const DISABLED: Detail = Detail::AccountDisabled { reason: Reason::Disabled };
 const ENABLED: Detail = Detail::AccountEnabled { ended: Reason::Disabled };
+
+/// A test that waits so long for anything has failed.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// A tenant, a queue and a consumer between them.
 struct World {
@@ -87,6 +90,11 @@ impl World {
 
     fn publish(&self, event: &Event) {
         self.queue.put(Queue::Lane(event.kind().lane()), Message::from_event(event));
+    }
+
+    /// Waits until Graph is as the test wants it.
+    async fn until(&self, condition: impl Fn(&SandboxGraph) -> bool) {
+        timeout(LIMIT, self.graph.wait_until(condition)).await.expect("graph gets there");
     }
 
     /// Waits until nothing waits in either lane.

@@ -13,7 +13,7 @@ async fn outlasts(fault: impl FnOnce(&mut FaultSet), noticed: impl Fn(&LoggedReq
         world.publish(&event(object, 2, attributes(&[("title", "Boss")])));
     }
     world.start();
-    world.graph.wait_until(|graph| graph.log().iter().filter(|r| noticed(r)).count() > 12).await;
+    world.until(|graph| graph.log().iter().filter(|r| noticed(r)).count() > 12).await;
     let urgent = world.queue.messages(Queue::Lane(Lane::Urgent));
     assert_eq!((urgent.len(), world.dead_letters().len()), (100, 0));
     world.graph.faults().clear();
@@ -80,7 +80,7 @@ async fn a_secret_that_is_refused_gives_nothing_up() {
     world.start_with(&config);
     world.publish(&event(1, 1, DISABLED));
     let refused = |request: &LoggedRequest| request.path.contains("token");
-    world.graph.wait_until(|graph| graph.log().iter().filter(|r| refused(r)).count() > 3).await;
+    world.until(|graph| graph.log().iter().filter(|r| refused(r)).count() > 3).await;
     assert!(world.dead_letters().is_empty());
     std::fs::write(&file, &world.graph.options().client_secret).expect("write");
     world.drained().await;
