@@ -229,8 +229,10 @@ pub trait Receipt: Send + Sync {
     /// Done: the message leaves the queue. An error means that it will come again.
     async fn ack(self: Box<Self>) -> Result<(), QueueError>;
 
-    /// Not done, and not the message's fault: it goes back to its place. What is already on its
-    /// way to this subscriber still arrives before it, so whoever releases a message must release
-    /// the later ones of that object too, in the order in which they came.
+    /// Not done, and not the message's fault: it goes back to its place. That keeps the order of
+    /// an object if all of its messages in hand are released, in the order in which they came, and
+    /// nothing is acknowledged on this subscription until all that was released has come again:
+    /// RabbitMQ applies acknowledgements before returns that wait together with them, and fills
+    /// the room with later messages. Dropping the subscription has no such conditions.
     async fn release(self: Box<Self>) -> Result<(), QueueError>;
 }

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test reports")]
 
 mod parts;
+mod queue_contract;
+mod queue_rabbitmq;
 mod reaches_graph;
 mod sandbox;
 mod setup_errors;

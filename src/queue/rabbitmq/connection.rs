@@ -117,6 +117,12 @@ pub(super) struct Link {
     _monitor: AbortOnDropHandle<()>,
 }
 
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link").field("state", &*self.state.borrow()).finish_non_exhaustive()
+    }
+}
+
 impl Link {
     fn new(connection: Connection, purpose: &'static str) -> Link {
         let (sender, state) = watch::channel(State::Up);

@@ -28,13 +28,11 @@ use self::{
     publisher::RabbitPublisher,
     subscriber::RabbitSubscriber,
 };
-use super::{
-    Broker, Publisher, Queue, QueueError, Role, Subscriber,
-    names::{all_queues, names_of},
-};
+use super::{Broker, Publisher, Queue, QueueError, Role, Subscriber, names::names_of};
 use crate::config::model;
 
 /// A RabbitMQ server.
+#[derive(Debug)]
 pub struct RabbitMq {
     connector: Arc<Connector>,
     /// For questions. Kept while it works.
@@ -96,15 +94,5 @@ impl Broker for RabbitMq {
         let messages = self.count(&link, queue).await?;
         *control = Some(link);
         Ok(messages)
-    }
-}
-
-impl std::fmt::Debug for RabbitMq {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let queues: Vec<_> = all_queues().collect();
-        f.debug_struct("RabbitMq")
-            .field("broker", &self.connector)
-            .field("queues", &queues)
-            .finish()
     }
 }

@@ -14,8 +14,7 @@ use crate::queue::{Message, QueueError};
 
 const APP_ID: &str = "entra-relay";
 
-/// `delivery-mode` of a message that is written to disk (AMQP 0-9-1, section 4.5.3.1 of RabbitMQ's
-/// published class definitions: 2 is persistent).
+/// The property `delivery-mode` of a message that is kept on disk (AMQP 0-9-1, class basic).
 const PERSISTENT: u8 = 2;
 
 /// The header that holds the object.

@@ -27,7 +27,7 @@ pub const PASSWORD: &str = "r3lay-Passw0rd";
 const PROGRAMS: &str = "/usr/lib/rabbitmq/bin";
 const AMQP_PORT: u16 = 5672;
 /// Virtual hosts made at the start, where they cost nothing; by `rabbitmqctl` each takes seconds.
-const VHOSTS: usize = 16;
+const VHOSTS: usize = 64;
 
 /// A running node with its own port mapper, user and virtual hosts.
 pub struct Rabbit {
