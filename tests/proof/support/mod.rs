@@ -2,9 +2,8 @@
 
 mod ca;
 mod loopback;
-mod process;
+pub mod process;
 pub mod rabbit;
-#[allow(dead_code, reason = "the tests of the whole path, which start the program, come next")]
 pub mod relay;
 pub mod samba;
 pub mod wait;
