@@ -8,7 +8,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::wait::eventually;
+use super::wait::{DEADLINE, eventually};
 
 /// Lines of a child's log that a failing test shows.
 const LOG_TAIL: usize = 40;
@@ -110,14 +110,24 @@ fn guard(group: u32, folder: &Path) -> Child {
 /// # Panics
 /// When it cannot be started or fails.
 pub async fn run(command: Command) -> String {
-    let mut command = tokio::process::Command::from(command);
-    let ended = command.kill_on_drop(true).output().await;
-    let command = command.as_std();
-    let Output { status, stdout, stderr } = ended.unwrap_or_else(|error| missing(command, &error));
+    let what = format!("{command:?}");
+    let Output { status, stdout, stderr } = finish(command).await;
     let stdout = String::from_utf8_lossy(&stdout).into_owned();
     let stderr = String::from_utf8_lossy(&stderr);
-    assert!(status.success(), "{command:?} failed: {status}\n{stdout}\n{stderr}");
+    assert!(status.success(), "{what} failed: {status}\n{stdout}\n{stderr}");
     stdout
+}
+
+/// Runs `command` to its end, however it ends.
+///
+/// # Panics
+/// When it cannot be started or does not end.
+pub async fn finish(command: Command) -> Output {
+    let mut command = tokio::process::Command::from(command);
+    let ended = tokio::time::timeout(DEADLINE, command.kill_on_drop(true).output()).await;
+    let command = command.as_std();
+    let ended = ended.unwrap_or_else(|_elapsed| panic!("{command:?} runs after {DEADLINE:?}"));
+    ended.unwrap_or_else(|error| missing(command, &error))
 }
 
 fn missing(command: &Command, error: &std::io::Error) -> ! {

@@ -16,7 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::loopback::Loopback;
-use super::process::Process;
+use super::process::{Process, finish};
 use super::rabbit::{self, Vhost};
 use super::samba::{Account, BASE_DN, Samba};
 use super::wait::eventually;
@@ -107,8 +107,7 @@ impl Setup {
 
     /// Runs the program with a subcommand that ends.
     pub async fn run(&self, arguments: &[&str]) -> Output {
-        let mut command = tokio::process::Command::from(self.command(arguments));
-        command.kill_on_drop(true).output().await.expect("the program starts")
+        finish(self.command(arguments)).await
     }
 
     /// Writes `relay.yaml` and returns its path. JSON is YAML, so it needs no writer of its own.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Far above what anything takes on a busy machine: only a defect reaches it.
-const DEADLINE: Duration = Duration::from_secs(90);
+pub const DEADLINE: Duration = Duration::from_secs(90);
 const INTERVAL: Duration = Duration::from_millis(20);
 
 /// What a probe found: the value waited for, or why it is not there yet.
