@@ -12,7 +12,7 @@ use crate::{
     graph::{ErrorKind, GraphClient},
     ops::{admin::Admin, health::Health, shutdown::GRACE},
     queue::{self, Broker, QueueError},
-    watcher::Watcher,
+    watcher::{self, Watcher},
 };
 
 /// Reads the configuration and plays the role until a signal.
@@ -50,12 +50,9 @@ impl Relay {
         role: Role,
         shutdown: CancellationToken,
     ) -> anyhow::Result<Relay> {
-        let parts: &[&str] = match role {
-            Role::Watch => &["watcher"],
-            Role::Apply => &["consumer"],
-            Role::Run => &["watcher", "consumer"],
-        };
-        let health = Health::new(parts);
+        let watching = role.watches().then_some(watcher::PART);
+        let applying = role.applies().then_some(consumer::PARTS).into_iter().flatten();
+        let health = Health::new(watching.into_iter().chain(applying));
         let admin = Admin::bind(&config.admin.listen).await?;
         let address = admin.address();
         let broker = queue::open(&config.broker)?;
@@ -147,11 +144,11 @@ async fn consumer(
         Err(error) if error.may_be_outage() => tracing::warn!(%error, "graph does not answer yet"),
         Err(_) | Ok(()) => {}
     }
-    health.ready("consumer");
     Ok(Consumer {
         broker,
         graph: Arc::new(graph),
         rules: Rules::new(&config.apply, &config.scope.protected)?,
         source: source_of(&config.directory.base_dn),
+        health: health.clone(),
     })
 }

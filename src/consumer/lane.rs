@@ -10,14 +10,15 @@ use futures_util::{
     future::{BoxFuture, FutureExt},
     stream::FuturesUnordered,
 };
+use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::{
-    cause,
+    PARTS, cause,
     mailbox::Mailbox,
-    pace::{PREFETCH, Pace, REMEMBERED, USERS_AT_ONCE},
+    pace::{BEAT, PREFETCH, Pace, REMEMBERED, USERS_AT_ONCE},
     plan::Skip,
     recent::Recent,
     settle::Settler,
@@ -25,6 +26,7 @@ use super::{
 use crate::{
     event::{self, Event},
     net::backoff::Backoff,
+    ops::health::Health,
     queue::{Broker, Delivery, Queue, QueueError, Subscriber, dead_letter::Cause},
 };
 
@@ -38,6 +40,8 @@ pub struct Lane {
     pub settler: Arc<Settler>,
     /// The directory whose events are applied.
     pub source: String,
+    /// Where the lane tells that it works.
+    pub health: Health,
     /// Waits.
     pub pace: Pace,
 }
@@ -51,6 +55,7 @@ impl Lane {
             let error = match subscribed {
                 Ok(subscriber) => {
                     info!(lane, "receiving");
+                    self.health.ready(self.part());
                     match Session::new(self).serve(subscriber, shutdown, &mut backoff).await {
                         Ok(()) => return,
                         Err(error) => error,
@@ -59,9 +64,18 @@ impl Lane {
                 Err(error) => error,
             };
             warn!(lane, %error, "the subscription ended, subscribing again");
+            self.health.beat(self.part());
             if shutdown.run_until_cancelled(backoff.wait()).await.is_none() {
                 return;
             }
+        }
+    }
+
+    /// The lane's name in the health report.
+    fn part(&self) -> &'static str {
+        match self.lane {
+            event::Lane::Urgent => PARTS[0],
+            event::Lane::Bulk => PARTS[1],
         }
     }
 
@@ -105,10 +119,12 @@ impl<'a> Session<'a> {
         shutdown: &CancellationToken,
         backoff: &mut Backoff,
     ) -> Result<(), QueueError> {
+        let mut beat = interval(BEAT);
         loop {
             self.start_work();
             tokio::select! {
                 () = shutdown.cancelled() => break,
+                _ = beat.tick() => self.lane.health.beat(self.lane.part()),
                 Some(done) = self.working.next() => self.end_work(done),
                 delivery = subscriber.receive() => {
                     self.take_in(delivery?);

@@ -37,7 +37,7 @@ use self::{apply::Applier, lane::Lane, pace::Pace, settle::Settler};
 use crate::{
     event,
     graph::GraphClient,
-    ops::metrics::METRICS,
+    ops::{health::Health, metrics::METRICS},
     queue::{Broker, Queue, Role},
 };
 
@@ -51,7 +51,12 @@ pub struct Consumer {
     pub rules: Rules,
     /// The directory whose events are applied, as [`event::source_of`] names it.
     pub source: String,
+    /// Where each lane tells that it works, under the names of [`PARTS`].
+    pub health: Health,
 }
+
+/// The parts of a consumer, by which its health is known: one for each lane.
+pub const PARTS: [&str; 2] = ["urgent lane", "bulk lane"];
 
 /// Serves both lanes until `shutdown`; then receives nothing more, finishes what is at work and
 /// returns. How long that may take is the caller's to say: dropping this leaves the rest in the
@@ -61,7 +66,7 @@ pub async fn run(consumer: Consumer, shutdown: CancellationToken) {
 }
 
 async fn run_at(consumer: Consumer, shutdown: CancellationToken, pace: Pace) {
-    let Consumer { broker, graph, rules, source } = consumer;
+    let Consumer { broker, graph, rules, source, health } = consumer;
     let applier = Applier::new(graph, Arc::new(rules), pace);
     let settler = Arc::new(Settler::new(applier, broker.publisher(Role::Other), pace));
     let [urgent, bulk] = event::Lane::ALL.map(|lane| Lane {
@@ -69,6 +74,7 @@ async fn run_at(consumer: Consumer, shutdown: CancellationToken, pace: Pace) {
         broker: Arc::clone(&broker),
         settler: Arc::clone(&settler),
         source: source.clone(),
+        health: health.clone(),
         pace,
     });
     tokio::join!(

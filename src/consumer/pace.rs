@@ -20,6 +20,9 @@ pub const READ_LAG: Duration = Duration::from_secs(60);
 /// How often a block is read back.
 pub const VERIFY_READS: u32 = 8;
 
+/// How often a lane that has nothing to do tells that it lives.
+pub const BEAT: Duration = Duration::from_secs(30);
+
 /// How often the depth of the lanes is asked for.
 pub const DEPTH_INTERVAL: Duration = Duration::from_secs(10);
 

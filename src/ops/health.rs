@@ -39,7 +39,7 @@ pub struct Report {
 
 impl Health {
     /// For a process that has these parts.
-    pub fn new(parts: &[&'static str]) -> Health {
+    pub fn new(parts: impl IntoIterator<Item = &'static str>) -> Health {
         let health = Health::default();
         for part in parts {
             health.beat(part);
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn is_ready_when_every_part_is_and_stays_so() {
-        let health = Health::new(&["watcher", "consumer"]);
+        let health = Health::new(["watcher", "consumer"]);
         assert!(health.is_live());
         assert!(!health.report().0);
         health.ready("watcher");

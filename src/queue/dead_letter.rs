@@ -2,12 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use base64::{Engine, prelude::BASE64_STANDARD};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
-use super::Message;
+use super::{Message, carried::Carried};
 
 /// MIME type of a dead letter's body.
 pub const CONTENT_TYPE: &str = "application/vnd.entra-relay.dead-letter+json";
@@ -88,12 +86,9 @@ pub struct Cause {
 /// A message that was given up, with its exact bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetter {
-    /// Id of the message that was given up.
-    pub id: Uuid,
-    /// Its kind, as claimed.
-    pub kind: String,
-    /// Its object, as claimed.
-    pub object: Uuid,
+    /// What was given up.
+    #[serde(flatten)]
+    pub original: Carried,
     /// A name a person knows the user by, where the body tells one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
@@ -106,12 +101,6 @@ pub struct DeadLetter {
     pub first_tried: Timestamp,
     /// When it was given up.
     pub given_up: Timestamp,
-    /// MIME type of the body.
-    pub content_type: String,
-    /// Headers of the message, the signature among them.
-    pub headers: BTreeMap<String, String>,
-    /// The exact bytes, in base64.
-    body: String,
 }
 
 impl DeadLetter {
@@ -124,39 +113,15 @@ impl DeadLetter {
         first_tried: Timestamp,
         given_up: Timestamp,
     ) -> DeadLetter {
-        DeadLetter {
-            id: message.id,
-            kind: message.kind.clone(),
-            object: message.object,
-            user,
-            cause,
-            attempts,
-            first_tried,
-            given_up,
-            content_type: message.content_type.clone(),
-            headers: message.headers.clone(),
-            body: BASE64_STANDARD.encode(&message.body),
-        }
-    }
-
-    /// The message that was given up, byte for byte.
-    pub fn original(&self) -> Option<Message> {
-        Some(Message {
-            id: self.id,
-            kind: self.kind.clone(),
-            object: self.object,
-            content_type: self.content_type.clone(),
-            headers: self.headers.clone(),
-            body: BASE64_STANDARD.decode(&self.body).ok()?.into(),
-        })
+        DeadLetter { original: message.into(), user, cause, attempts, first_tried, given_up }
     }
 
     /// The message that carries the dead letter into [`super::Queue::DeadLetters`].
     pub fn to_message(&self) -> Message {
         Message {
-            id: self.id,
+            id: self.original.id,
             kind: KIND.to_owned(),
-            object: self.object,
+            object: self.original.object,
             content_type: CONTENT_TYPE.to_owned(),
             headers: BTreeMap::from([("relay-reason".into(), self.cause.reason.as_str().into())]),
             body: serde_json::to_vec(self).expect("strings and numbers always serialize").into(),
@@ -171,6 +136,8 @@ impl DeadLetter {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
 
     #[test]
@@ -195,7 +162,7 @@ mod tests {
         let letter = DeadLetter::new(&message, None, cause, 1, epoch, epoch);
         let back = DeadLetter::from_message(&letter.to_message()).expect("reads back");
         assert_eq!(back, letter);
-        assert_eq!(back.original(), Some(message));
+        assert_eq!(back.original.message(), Some(message));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! until it is settled, deliver the messages of one object in the order in which they were
 //! published, and give a partition to a single consumer at a time.
 
+pub mod carried;
 #[cfg(test)]
 mod contract;
 pub mod dead_letter;
@@ -11,6 +12,7 @@ pub mod embedded;
 mod names;
 mod presence;
 pub mod rabbitmq;
+pub mod refresh;
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 

@@ -34,6 +34,9 @@ use store::{Store, StoreError};
 pub type Connect =
     Box<dyn Fn() -> BoxFuture<'static, Result<Box<dyn Directory>, DirectoryError>> + Send + Sync>;
 
+/// The watcher's name in the health report.
+pub const PART: &str = "watcher";
+
 /// Why the watcher ended.
 #[derive(Debug, Error)]
 pub enum WatcherError {
@@ -131,10 +134,10 @@ impl Watcher {
 
     /// From a connection to its end.
     async fn cycle(&self, worked: &mut bool, backoff: &mut Backoff) -> Result<(), WatcherError> {
-        self.health.beat("watcher");
+        self.health.beat(PART);
         if let Err(error) = self.pipeline.publisher.ready().await {
             if matches!(error, QueueError::Standby) {
-                self.health.detail("watcher", "standby: another watcher is active");
+                self.health.detail(PART, "standby: another watcher is active");
                 self.pause(Duration::from_secs(2)).await;
             }
             return Err(error.into());
@@ -168,7 +171,7 @@ impl Watcher {
             let busy = self.pipeline.follow(directory.as_mut()).await?;
             *worked = true;
             backoff.reset();
-            self.health.ready("watcher");
+            self.health.ready(PART);
             // However busy the domain, the server has half of its time for others.
             let rest = busy.max(self.usn_interval);
             if !self.wait(directory.as_mut(), bell, rest).await? {
@@ -187,7 +190,7 @@ impl Watcher {
         let sweep = Instant::now() + self.sweep_interval;
         let mut pause = rest.min(self.sweep_interval);
         loop {
-            self.health.beat("watcher");
+            self.health.beat(PART);
             self.pause(pause).await;
             if self.shutdown.is_cancelled() {
                 return Ok(false);

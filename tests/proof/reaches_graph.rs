@@ -176,8 +176,8 @@ async fn a_death_between_publish_and_commit_loses_and_doubles_nothing() {
     apply.ready().await;
     eventually("the flip back was told", async || {
         let requests = site.requests(twin);
-        let states = requests.iter().filter_map(|r| r.body.json()?["accountEnabled"].as_bool());
-        states.last() == Some(true)
+        let mut states = requests.iter().filter_map(|r| r.body.json()?["accountEnabled"].as_bool());
+        states.next_back() == Some(true)
     })
     .await;
     site.enabled(twin, true).await;

@@ -16,7 +16,7 @@ async fn dead_letter(world: &mut World, event: &Event) -> DeadLetter {
     let mut letters = world.dead_letters();
     assert_eq!(letters.len(), 1, "{letters:?}");
     let letter = letters.remove(0);
-    assert_eq!(letter.original(), Some(Message::from_event(event)), "byte for byte");
+    assert_eq!(letter.original.message(), Some(Message::from_event(event)), "byte for byte");
     assert!(!letter.cause.remedy.is_empty());
     world.stop().await;
     letter
@@ -103,7 +103,7 @@ async fn a_user_whose_requests_always_fail_stops_nobody_else() {
     assert_eq!(letters.len(), 2, "{letters:?}");
     for letter in letters {
         assert_eq!(letter.cause.reason, DeadReason::GraphError);
-        assert_eq!(letter.object, Uuid::from_u128(1));
+        assert_eq!(letter.original.object, Uuid::from_u128(1));
         assert_eq!(letter.attempts, crate::graph::retry::ATTEMPTS);
     }
     world.stop().await;
@@ -126,7 +126,7 @@ async fn what_is_no_event_of_this_directory_keeps_its_bytes() {
     letters.sort_by_key(|letter| letter.cause.reason);
     let reasons: Vec<_> = letters.iter().map(|letter| letter.cause.reason).collect();
     assert_eq!(reasons, [DeadReason::Malformed, DeadReason::ForeignDirectory]);
-    assert_eq!(letters[0].original(), Some(poison));
+    assert_eq!(letters[0].original.message(), Some(poison));
     assert!(world.is_enabled(user));
     world.stop().await;
 }

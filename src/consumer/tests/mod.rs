@@ -22,6 +22,7 @@ use crate::{
     },
     event::{Detail, Event, Identity, Kind, Lane, Reason, source_of},
     graph::GraphClient,
+    ops::health::Health,
     queue::{Message, Queue, dead_letter::DeadLetter},
     sandbox::graph::{LoggedRequest, NewUser, Options, SandboxGraph},
 };
@@ -77,6 +78,7 @@ impl World {
             graph: Arc::new(GraphClient::new(config).expect("client")),
             rules: Rules::new(&self.rules, &[]).expect("rules"),
             source: source(),
+            health: Health::default(),
         };
         let short = (Duration::from_millis(2), Duration::from_millis(20));
         let pace = Pace { retry: short, probe: short, verify: short, queue: short };

@@ -1,0 +1,98 @@
+//! A request to the watcher: tell the state of an object as it is now.
+//!
+//! What waited is refreshed, not repeated. Whoever cannot settle an event for now, or replays a
+//! dead letter, sends the original along: the watcher checks its own signature on it, reads the
+//! object, and tells what is true by then. A request without an original may be forged by anybody
+//! who can publish, so it never re-enables an account.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{Message, carried::Carried};
+
+/// MIME type of a request's body.
+pub const CONTENT_TYPE: &str = "application/vnd.entra-relay.refresh+json";
+
+/// The kind under which requests travel.
+pub const KIND: &str = "entra-relay.refresh.v1";
+
+/// Why an object is to be told again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Why {
+    /// The user was not in Entra yet.
+    Parked,
+    /// A dead letter is replayed.
+    Replayed,
+    /// An enabling event was too old to be applied.
+    TooOld,
+    /// An operator asked for this user.
+    Sync,
+    /// A comparison found a difference.
+    Reconcile,
+}
+
+/// The request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefreshRequest {
+    /// objectGUID.
+    pub object: Uuid,
+    /// Why.
+    pub why: Why,
+    /// The event that could not be settled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original: Option<Carried>,
+    /// Since when the object waits, over all of its rounds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parked_since: Option<Timestamp>,
+    /// How many rounds it has waited.
+    #[serde(default)]
+    pub attempt: u32,
+}
+
+impl RefreshRequest {
+    /// The message that carries the request.
+    pub fn to_message(&self) -> Message {
+        Message {
+            id: Uuid::new_v4(),
+            kind: KIND.to_owned(),
+            object: self.object,
+            content_type: CONTENT_TYPE.to_owned(),
+            headers: Default::default(),
+            body: serde_json::to_vec(self).expect("strings and numbers always serialize").into(),
+        }
+    }
+
+    /// Reads a request.
+    pub fn from_message(message: &Message) -> Result<RefreshRequest, serde_json::Error> {
+        serde_json::from_slice(&message.body)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn carries_the_original_byte_for_byte() {
+        let original = Message {
+            id: Uuid::from_u128(1),
+            kind: "k".into(),
+            object: Uuid::from_u128(2),
+            content_type: "c".into(),
+            headers: [("relay-key-id".to_owned(), "7".to_owned())].into(),
+            body: vec![0, 255].into(),
+        };
+        let request = RefreshRequest {
+            object: original.object,
+            why: Why::Parked,
+            original: Some((&original).into()),
+            parked_since: Some(Timestamp::UNIX_EPOCH),
+            attempt: 3,
+        };
+        let back = RefreshRequest::from_message(&request.to_message()).expect("reads back");
+        assert_eq!(back, request);
+        assert_eq!(back.original.and_then(|carried| carried.message()), Some(original));
+    }
+}
