@@ -192,6 +192,15 @@ impl Detail {
     }
 }
 
+/// How long something has waited for its user to come into being.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// Since when, over all rounds.
+    pub since: Timestamp,
+    /// How many rounds.
+    pub attempt: u32,
+}
+
 /// A change of one directory object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
@@ -209,6 +218,8 @@ pub struct Event {
     pub identity: Identity,
     /// What happened.
     pub detail: Detail,
+    /// Set where the event is told again for a user that was not in Entra yet.
+    pub waiting: Option<Waiting>,
 }
 
 /// Why bytes are no event.
@@ -243,7 +254,8 @@ impl Event {
     ) -> Event {
         let name = format!("{source}\n{object}\n{}\n{sequence}", detail.kind().type_name());
         let id = Uuid::new_v5(&ID_NAMESPACE, name.as_bytes());
-        Event { id, source: source.to_owned(), object, sequence, time, identity, detail }
+        let source = source.to_owned();
+        Event { id, source, object, sequence, time, identity, detail, waiting: None }
     }
 
     /// What the event says.
@@ -287,6 +299,8 @@ impl Event {
             partitionkey: self.object,
             time: self.time,
             sequence: self.sequence.to_string(),
+            parkedsince: self.waiting.map(|waiting| waiting.since),
+            attempt: self.waiting.map(|waiting| waiting.attempt.to_string()),
             datacontenttype: "application/json".into(),
             data,
         };
@@ -310,6 +324,13 @@ impl Event {
             return Err(EventError::Attribute("partitionkey"));
         }
         let sequence = wire.sequence.parse().map_err(|_| EventError::Attribute("sequence"))?;
+        let waiting = match (wire.parkedsince, wire.attempt) {
+            (Some(since), Some(attempt)) => {
+                let attempt = attempt.parse().map_err(|_| EventError::Attribute("attempt"))?;
+                Some(Waiting { since, attempt })
+            }
+            _ => None,
+        };
         let missing = |field| EventError::Attribute(field);
         let data = wire.data;
         let detail = match kind {
@@ -341,6 +362,7 @@ impl Event {
             time: wire.time,
             identity: data.identity,
             detail,
+            waiting,
         })
     }
 }
@@ -370,6 +392,10 @@ struct Wire {
     partitionkey: Uuid,
     time: Timestamp,
     sequence: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    parkedsince: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    attempt: Option<String>,
     datacontenttype: String,
     data: Data,
 }
@@ -436,7 +462,9 @@ mod tests {
     #[test]
     fn every_kind_survives_the_wire() {
         for detail in all_details() {
-            let event = event(detail);
+            let mut event = event(detail);
+            assert_eq!(Event::from_json(&event.to_json()).expect("reads back"), event);
+            event.waiting = Some(Waiting { since: event.time, attempt: 2 });
             assert_eq!(Event::from_json(&event.to_json()).expect("reads back"), event);
         }
         assert_eq!(all_details().len(), Kind::ALL.len());

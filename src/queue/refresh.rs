@@ -5,11 +5,11 @@
 //! object, and tells what is true by then. A request without an original may be forged by anybody
 //! who can publish, so it never re-enables an account.
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Message, carried::Carried};
+use crate::event::Waiting;
 
 /// MIME type of a request's body.
 pub const CONTENT_TYPE: &str = "application/vnd.entra-relay.refresh+json";
@@ -40,15 +40,12 @@ pub struct RefreshRequest {
     pub object: Uuid,
     /// Why.
     pub why: Why,
-    /// The event that could not be settled.
+    /// The events that could not be settled, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub originals: Vec<Carried>,
+    /// How long the object has waited, if it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub original: Option<Carried>,
-    /// Since when the object waits, over all of its rounds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub parked_since: Option<Timestamp>,
-    /// How many rounds it has waited.
-    #[serde(default)]
-    pub attempt: u32,
+    pub waiting: Option<Waiting>,
 }
 
 impl RefreshRequest {
@@ -72,6 +69,8 @@ impl RefreshRequest {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
 
     #[test]
@@ -87,12 +86,11 @@ mod tests {
         let request = RefreshRequest {
             object: original.object,
             why: Why::Parked,
-            original: Some((&original).into()),
-            parked_since: Some(Timestamp::UNIX_EPOCH),
-            attempt: 3,
+            originals: vec![(&original).into()],
+            waiting: Some(Waiting { since: Timestamp::UNIX_EPOCH, attempt: 3 }),
         };
         let back = RefreshRequest::from_message(&request.to_message()).expect("reads back");
         assert_eq!(back, request);
-        assert_eq!(back.original.and_then(|carried| carried.message()), Some(original));
+        assert_eq!(back.originals[0].message(), Some(original));
     }
 }
