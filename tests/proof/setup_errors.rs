@@ -1,7 +1,11 @@
 //! What a user gets wrong: one clear line each, with what would be right.
 
+use std::path::Path;
+use std::process::Command;
+
 use entra_relay::sandbox::graph::{Options, SandboxGraph};
 
+use crate::support::process::run;
 use crate::support::rabbit::Rabbit;
 use crate::support::relay::Setup;
 use crate::support::samba::{BASE_DN, Right, Samba};
@@ -45,6 +49,15 @@ async fn the_directory_s_refusals_are_explained() {
     let blind = admin.add_service_account("svc-blind", &[]).await;
     let blind = setup().directory(samba, &blind);
     fails(&blind, "watch", 1, &["svc-blind", "deleted objects", "list contents"]).await;
+
+    // What the program asks for is what the shipped script does.
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/samba/grant-deleted-objects");
+    let mut grant = Command::new(script);
+    grant.arg("svc-blind").arg(samba.smb_conf());
+    run(grant).await;
+    let mut watch = blind.start(&["watch"]);
+    watch.ready().await;
+    assert!(watch.terminate().await.success());
 }
 
 #[tokio::test]

@@ -41,6 +41,11 @@ impl Process {
         Process { name: name.to_owned(), child, guard, log, killed: false }
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends `signal` to the process group.
     pub fn signal(&self, signal: Signal) {
         let group = Pid::from_child(&self.child);

@@ -171,6 +171,11 @@ impl Relay<'_> {
         Ok((status.unwrap_or_default(), body.to_owned()))
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     /// Asks the program to end, and waits until it has.
     pub async fn terminate(&mut self) -> ExitStatus {
         self.process.signal(Signal::TERM);

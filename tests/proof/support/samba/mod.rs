@@ -98,6 +98,11 @@ impl Samba {
         format!("ldap://{}", self.loopback.ip())
     }
 
+    /// The server's configuration file.
+    pub fn smb_conf(&self) -> PathBuf {
+        self.folder.path().join("smb.conf")
+    }
+
     /// The authority that signed the domain controller's certificate.
     pub fn ca_file(&self) -> &Path {
         &self.certificate.ca
