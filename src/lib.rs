@@ -5,7 +5,7 @@
 //!                              ▲                 │
 //!                              └── ledger + cursor + outbox: one transaction
 //!
-//! queue ─receive─▶ filter ─▶ coalesce ─▶ plan ─▶ Graph ─▶ settle: ack · dead-letter
+//! queue ─receive─▶ verify ─▶ filter ─▶ coalesce ─▶ plan ─▶ Graph ─▶ settle: ack · dead-letter
 //! ```
 //!
 //! The left half is the *watcher*, of which there is one per directory; the right half are the
@@ -19,6 +19,7 @@
 //! | [`watcher`] | observe → diff → publish → commit, over the ledger and outbox |
 //! | [`queue`] | publisher, subscriber, dead letters: RabbitMQ and embedded |
 //! | [`consumer`] | filter → coalesce → plan → settle |
+//! | [`signing`] | whose events they are: ed25519 keys and signatures |
 //! | [`graph`] | Microsoft Graph: token, client, errors |
 //! | [`ops`] | metrics, health, tracing, shutdown |
 //! | [`net`] | what every connection shares: TLS trust, backoff |
@@ -39,4 +40,5 @@ pub mod ops;
 pub mod queue;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
+pub mod signing;
 pub mod watcher;

@@ -1,0 +1,122 @@
+//! Key files, with the care that a private one needs.
+
+use std::{
+    fs::{self, File},
+    io::{self, ErrorKind, Read, Write},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::Path,
+};
+
+use secrecy::zeroize::Zeroizing;
+use thiserror::Error;
+
+/// Far more than a key in PEM has, in bytes.
+const MAX_FILE: u64 = 16 * 1024;
+
+/// Why a key file cannot be used.
+#[derive(Debug, Error)]
+pub enum KeyError {
+    /// It cannot be read.
+    #[error("cannot read the key file {path}: {source}")]
+    Read {
+        /// The file.
+        path: String,
+        /// The cause.
+        source: io::Error,
+    },
+    /// It cannot be written.
+    #[error("cannot write the key file {path}: {source}")]
+    Write {
+        /// The file.
+        path: String,
+        /// The cause.
+        source: io::Error,
+    },
+    /// It is there already, and a key in use must not be lost.
+    #[error("the key file {0} exists and is left as it is; name another folder")]
+    Exists(String),
+    /// Others could put their own key into it.
+    #[error(
+        "others than its owner may write to the key file {path} (mode {mode:03o}); \
+         run chmod go-w on it, and make new keys if you do not know who had access"
+    )]
+    Writable {
+        /// The file.
+        path: String,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// It holds something else.
+    #[error("the key file {path} does not hold {expected}; entra-relay keygen makes both halves")]
+    Content {
+        /// The file.
+        path: String,
+        /// What should be in it.
+        expected: &'static str,
+    },
+}
+
+impl KeyError {
+    pub(super) fn content(path: &Path, expected: &'static str) -> KeyError {
+        KeyError::Content { path: path.display().to_string(), expected }
+    }
+}
+
+/// Reads a private key. A file that everybody may read is used, with a warning: containers are
+/// handed secrets in odd ways. Reading by the group is how Kubernetes hands one to a user other
+/// than root.
+pub(super) fn read_private(path: &Path) -> Result<Zeroizing<String>, KeyError> {
+    let (text, mode) = read(path)?;
+    if mode & 0o022 != 0 {
+        return Err(KeyError::Writable { path: path.display().to_string(), mode });
+    }
+    if mode & 0o004 != 0 {
+        tracing::warn!(file = %path.display(), mode = format!("{mode:03o}"),
+            "everybody on this machine may read the private key; run chmod 600 on it");
+    }
+    Ok(text)
+}
+
+/// Reads a public key.
+pub(super) fn read_public(path: &Path) -> Result<Zeroizing<String>, KeyError> {
+    Ok(read(path)?.0)
+}
+
+/// The text and the permissions of the very file that was read.
+fn read(path: &Path) -> Result<(Zeroizing<String>, u32), KeyError> {
+    let read = || {
+        let file = File::open(path)?;
+        let mode = file.metadata()?.permissions().mode() & 0o777;
+        // With its room from the start, the text is in one place only and can be wiped.
+        let mut text = Zeroizing::new(String::with_capacity(MAX_FILE as usize));
+        file.take(MAX_FILE).read_to_string(&mut text)?;
+        Ok((text, mode))
+    };
+    read().map_err(|source| KeyError::Read { path: path.display().to_string(), source })
+}
+
+/// Writes both halves of a pair into new files, or neither.
+pub(super) fn write_pair(
+    (private, secret): (&Path, &str),
+    (public, open): (&Path, &str),
+) -> Result<(), KeyError> {
+    write_new(private, 0o600, secret)?;
+    write_new(public, 0o644, open).inspect_err(|_| drop(fs::remove_file(private)))
+}
+
+fn write_new(path: &Path, mode: u32, text: &str) -> Result<(), KeyError> {
+    let name = || path.display().to_string();
+    let mut file =
+        File::options().write(true).create_new(true).mode(mode).open(path).map_err(|source| {
+            match source.kind() {
+                ErrorKind::AlreadyExists => KeyError::Exists(name()),
+                _ => KeyError::Write { path: name(), source },
+            }
+        })?;
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    written.map_err(|source| {
+        // Half a key is none; it would only stand in the way of the next attempt.
+        drop(fs::remove_file(path));
+        KeyError::Write { path: name(), source }
+    })
+}
