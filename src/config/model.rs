@@ -619,15 +619,15 @@ impl Default for Passwords {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Security {
-    /// Signs events.
+    /// The private key with which the watcher signs events.
     pub signing_key_file: Option<PathBuf>,
-    /// Verify events.
+    /// Public keys of watchers whose events are believed; a process that signs believes itself.
     pub verify_key_files: Vec<PathBuf>,
     /// Seals passwords.
     pub sealing_key_file: Option<PathBuf>,
     /// Open passwords.
     pub opening_key_files: Vec<PathBuf>,
-    /// Lets unsigned events through.
+    /// Lets events pass that claim no signature; wrongly signed ones never do.
     pub allow_unsigned: bool,
     /// An enabling event older than this is refreshed instead of applied.
     #[serde(with = "humantime_serde")]

@@ -145,3 +145,42 @@ fn keys_missing(
         }
     }
 }
+
+#[test]
+fn a_broker_on_another_host_needs_signatures() {
+    let text = "
+directory: { urls: ['ldaps://d'], base_dn: 'DC=a', bind: { user: u, password_file: p } }
+broker: { url: 'amqps://relay@rabbit/relay', password_file: p }
+graph: { tenant_id: t, client_id: c, client_secret_file: s }
+security: { KEYS }
+";
+    let (signing, verifying) = ("signing_key_file: k", "verify_key_files: [v]");
+    let missing = |broker: &str, keys: &str, role| {
+        let text = text.replace("rabbit/", &format!("{broker}/")).replace("KEYS", keys);
+        let told = parse(&text, &[], role).err().map(|invalid| invalid.to_string());
+        let told = told.unwrap_or_default();
+        let key = |key: &str| told.contains(&format!("security.{key}: is missing"));
+        (key("signing_key_file"), key("verify_key_files"))
+    };
+    for (role, keys, expected) in [
+        (Role::Watch, "", (true, false)),
+        (Role::Watch, verifying, (true, false)),
+        (Role::Watch, signing, (false, false)),
+        (Role::Apply, "", (false, true)),
+        (Role::Apply, signing, (false, true)),
+        (Role::Apply, verifying, (false, false)),
+        (Role::Run, "", (true, false)),
+        (Role::Run, signing, (false, false)),
+    ] {
+        assert_eq!(missing("rabbit", keys, role), expected, "{role:?} {keys}");
+        let allowed =
+            format!("{keys}{}allow_unsigned: true", if keys.is_empty() { "" } else { ", " });
+        assert_eq!(missing("rabbit", &allowed, role), (false, false), "{role:?} {allowed}");
+    }
+    // On loopback keys are a choice, but one that both sides must make.
+    for role in [Role::Watch, Role::Apply, Role::Run] {
+        assert_eq!(missing("127.0.0.9", "", role), (false, false));
+        assert_eq!(missing("127.0.0.9", signing, role), (false, false));
+        assert_eq!(missing("127.0.0.9", verifying, role), (role.watches(), false));
+    }
+}

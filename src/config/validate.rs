@@ -20,6 +20,7 @@ pub fn problems(config: &Config, role: Role) -> Vec<Problem> {
         scope(config, &mut found);
     }
     broker(config, role, &mut found);
+    signing(config, role, &mut found);
     if role.applies() {
         graph(config, &mut found);
     }
@@ -164,16 +165,42 @@ fn broker(config: &Config, role: Role, found: &mut Vec<Problem>) {
         ));
     }
     one_secret("broker.password", broker.password.is_some(), broker.password_file.is_some(), found);
-    if !is_loopback(&url) && !config.security.allow_unsigned {
-        found.push(
-            Problem::at(
-                "broker.url",
-                "is on another host, where others could put forged events into the queue",
-                "this version does not sign events yet: keep the broker on loopback, or accept \
-                 the risk with security.allow_unsigned: true",
-            )
-            .with_value(url.host_str().unwrap_or_default()),
-        );
+}
+
+/// Who signs, and who asks for signatures.
+fn signing(config: &Config, role: Role, found: &mut Vec<Problem>) {
+    let security = &config.security;
+    if security.allow_unsigned {
+        return;
+    }
+    let broker = &config.broker;
+    let remote = broker.kind == BrokerKind::Rabbitmq
+        && Url::parse(&broker.url).is_ok_and(|url| !is_loopback(&url));
+    let (signs, verifies) =
+        (security.signing_key_file.is_some(), !security.verify_key_files.is_empty());
+    let exposed = "is missing, and the broker is on another host, where others could put forged \
+                   events into the queue";
+    if role.watches() && !signs && (remote || verifies) {
+        let what = if remote {
+            exposed
+        } else {
+            "is missing, while security.verify_key_files asks for signatures"
+        };
+        found.push(Problem::at(
+            "security.signing_key_file",
+            what,
+            "make keys with `entra-relay keygen` and name signing.key here, or accept the risk \
+             with security.allow_unsigned: true",
+        ));
+    }
+    // A consumer beside its watcher knows that one's key.
+    if !role.watches() && !verifies && remote {
+        found.push(Problem::at(
+            "security.verify_key_files",
+            exposed,
+            "name the watcher's signing.pub here (`entra-relay keygen` makes it), or accept the \
+             risk with security.allow_unsigned: true",
+        ));
     }
 }
 
@@ -256,12 +283,6 @@ fn not_yet(config: &Config, found: &mut Vec<Problem>) {
         ("apply.never", !config.apply.never.is_empty(), "leave it empty"),
         ("apply.anonymize", !config.apply.anonymize.is_empty(), "leave it empty"),
         ("passwords.enabled", config.passwords.enabled, "set it to false"),
-        ("security.signing_key_file", config.security.signing_key_file.is_some(), "leave it out"),
-        (
-            "security.verify_key_files",
-            !config.security.verify_key_files.is_empty(),
-            "leave it empty",
-        ),
     ];
     for (key, asked_for, remedy) in refusals {
         if asked_for {
