@@ -24,6 +24,7 @@ use crate::{
     net::backoff::Backoff,
     ops::{health::Health, metrics::METRICS},
     queue::{Publisher, QueueError},
+    signing::Keys,
 };
 use diff::Rules;
 use pipeline::{Pipeline, WatchError};
@@ -67,6 +68,7 @@ impl Watcher {
     /// As the configuration says. Opens the store; the network is left for [`Watcher::run`].
     pub fn new(
         config: &Config,
+        keys: Keys,
         publisher: Arc<dyn Publisher>,
         health: Health,
         shutdown: CancellationToken,
@@ -96,6 +98,7 @@ impl Watcher {
                     scope: Scope::from_config(&config.scope),
                 },
                 store,
+                keys,
                 publisher,
                 clock: Arc::new(Timestamp::now),
                 shutdown: shutdown.clone(),

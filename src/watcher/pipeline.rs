@@ -23,6 +23,7 @@ use crate::{
     net::backoff::Backoff,
     ops::metrics::METRICS,
     queue::{Message, Publisher, Queue},
+    signing::Keys,
 };
 
 /// The time, as a parameter.
@@ -50,6 +51,8 @@ pub struct Pipeline {
     pub rules: Rules,
     /// Ledger, cursor, outbox.
     pub store: Store,
+    /// Sign what is told, and recognize it when it comes back.
+    pub keys: Keys,
     /// The queue.
     pub publisher: Arc<dyn Publisher>,
     /// The time.
@@ -273,7 +276,9 @@ impl<'a> Draft<'a> {
             );
             tracing::info!(event = %event.id, %object, kind = event.kind().as_str(),
                 user = record.identity.sam_account_name.as_deref(), "change observed");
-            self.batch.messages.push(Message::from_event(&event));
+            let mut message = Message::from_event(&event);
+            self.pipeline.keys.sign(&mut message);
+            self.batch.messages.push(message);
         }
         self.batch.records.insert(object, record);
     }

@@ -305,6 +305,7 @@ fn run(world: &Shared, store: &Store, time: &Arc<AtomicI64>) -> bool {
             scope: Scope::default(),
         },
         store: store.clone(),
+        keys: Keys::default(),
         publisher: Arc::new(FakePublisher(Arc::clone(world))),
         // A clock that stands still now and then.
         clock: Arc::new(move || {
