@@ -12,6 +12,7 @@ use crate::{
     graph::{ErrorKind, GraphClient},
     ops::{admin::Admin, health::Health, shutdown::GRACE},
     queue::{self, Broker, QueueError},
+    signing::Keys,
     watcher::{self, Watcher},
 };
 
@@ -53,6 +54,7 @@ impl Relay {
         let watching = role.watches().then_some(watcher::PART);
         let applying = role.applies().then_some(consumer::PARTS).into_iter().flatten();
         let health = Health::new(watching.into_iter().chain(applying));
+        let keys = Keys::load(&config.security, role)?;
         let admin = Admin::bind(&config.admin.listen).await?;
         let address = admin.address();
         let broker = queue::open(&config.broker)?;
@@ -63,7 +65,7 @@ impl Relay {
         }
         let mut tasks = JoinSet::new();
         if role.applies() {
-            let consumer = consumer(&config, Arc::clone(&broker), &health).await?;
+            let consumer = consumer(&config, &keys, Arc::clone(&broker), &health).await?;
             let shutdown = shutdown.clone();
             tasks.spawn(async move {
                 consumer::run(consumer, shutdown).await;
@@ -72,7 +74,7 @@ impl Relay {
         }
         if role.watches() {
             let publisher = broker.publisher(queue::Role::Watcher);
-            let watcher = Watcher::new(&config, publisher, health.clone(), shutdown.clone())?;
+            let watcher = Watcher::new(&config, keys, publisher, health.clone(), shutdown.clone())?;
             tasks.spawn(async move { Ok(watcher.run().await?) });
         }
         tokio::spawn(admin.serve(health.clone(), shutdown.clone()));
@@ -132,6 +134,7 @@ impl Relay {
 
 async fn consumer(
     config: &Config,
+    keys: &Keys,
     broker: Arc<dyn Broker>,
     health: &Health,
 ) -> anyhow::Result<Consumer> {
@@ -149,6 +152,7 @@ async fn consumer(
         graph: Arc::new(graph),
         rules: Rules::new(&config.apply, &config.scope.protected)?,
         source: source_of(&config.directory.base_dn),
+        verifier: Arc::clone(&keys.verifier),
         health: health.clone(),
     })
 }

@@ -4,6 +4,7 @@ use crate::{
     event::{Event, EventError},
     graph::{ErrorKind, GraphError, Operation},
     queue::dead_letter::{Cause, DeadReason},
+    signing::SignatureError,
 };
 
 /// A name that a person knows the user by.
@@ -91,6 +92,28 @@ pub fn not_verified(event: &Event) -> Cause {
         "look at the user in Entra: if another tool enabled it again, stop that tool; then replay"
             .into(),
     )
+}
+
+/// The message is not the watcher's, or not as the watcher sent it. Nothing in it is believed, so
+/// the sentence names nobody.
+pub fn bad_signature(error: &SignatureError) -> Cause {
+    let remedy = match error {
+        SignatureError::Unsigned => {
+            "if the watcher has no security.signing_key_file yet, give it one, or let such events \
+             pass for a while with security.allow_unsigned: true, and replay; otherwise somebody \
+             else writes to this queue: change the broker's passwords and discard"
+        }
+        SignatureError::UnknownKey(_) => {
+            "if this is a new key of the watcher (entra-relay keygen told its id), add its public \
+             key to security.verify_key_files and replay; otherwise somebody else writes to this \
+             queue: change the broker's passwords and discard"
+        }
+        SignatureError::Altered(_) | SignatureError::Header(_) => {
+            "do not replay: the message was altered or made up by somebody who can write to this \
+             queue; find out who, change the broker's passwords and discard"
+        }
+    };
+    cause(DeadReason::BadSignature, error.to_string(), remedy.into())
 }
 
 /// The body is no event.

@@ -28,6 +28,7 @@ use crate::{
     net::backoff::Backoff,
     ops::health::Health,
     queue::{Broker, Delivery, Queue, QueueError, Subscriber, dead_letter::Cause},
+    signing::Verifier,
 };
 
 /// A lane of the queue and what serves it.
@@ -40,6 +41,8 @@ pub struct Lane {
     pub settler: Arc<Settler>,
     /// The directory whose events are applied.
     pub source: String,
+    /// Recognizes the events of the watcher.
+    pub verifier: Arc<Verifier>,
     /// Where the lane tells that it works.
     pub health: Health,
     /// Waits.
@@ -137,6 +140,9 @@ impl<'a> Session<'a> {
     }
 
     fn take_in(&mut self, delivery: Delivery) {
+        if let Err(error) = self.lane.verifier.verify(&delivery.message) {
+            return self.reject(delivery, None, cause::bad_signature(&error));
+        }
         let event = match Event::from_json(&delivery.message.body) {
             Ok(event) => event,
             Err(error) => return self.reject(delivery, None, cause::malformed(&error)),

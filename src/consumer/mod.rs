@@ -1,7 +1,7 @@
 //! The consumers: they take events from the queue and make Graph as the events say.
 //!
 //! ```text
-//! receive ─▶ mailbox of the user ─▶ find ─▶ plan ─▶ Graph ─▶ settle: ack · dead letter
+//! receive ─▶ verify ─▶ mailbox of the user ─▶ find ─▶ plan ─▶ Graph ─▶ settle: ack · dead letter
 //! ```
 //!
 //! Each lane is a loop of its own ([`lane`]). It works on many users at once and on one user in
@@ -39,6 +39,7 @@ use crate::{
     graph::GraphClient,
     ops::{health::Health, metrics::METRICS},
     queue::{Broker, Queue, Role},
+    signing::Verifier,
 };
 
 /// What a consumer needs.
@@ -51,6 +52,8 @@ pub struct Consumer {
     pub rules: Rules,
     /// The directory whose events are applied, as [`event::source_of`] names it.
     pub source: String,
+    /// Recognizes the events of the watcher.
+    pub verifier: Arc<Verifier>,
     /// Where each lane tells that it works, under the names of [`PARTS`].
     pub health: Health,
 }
@@ -66,7 +69,7 @@ pub async fn run(consumer: Consumer, shutdown: CancellationToken) {
 }
 
 async fn run_at(consumer: Consumer, shutdown: CancellationToken, pace: Pace) {
-    let Consumer { broker, graph, rules, source, health } = consumer;
+    let Consumer { broker, graph, rules, source, verifier, health } = consumer;
     let applier = Applier::new(graph, Arc::new(rules), pace);
     let settler = Arc::new(Settler::new(applier, broker.publisher(Role::Other), pace));
     let [urgent, bulk] = event::Lane::ALL.map(|lane| Lane {
@@ -74,6 +77,7 @@ async fn run_at(consumer: Consumer, shutdown: CancellationToken, pace: Pace) {
         broker: Arc::clone(&broker),
         settler: Arc::clone(&settler),
         source: source.clone(),
+        verifier: Arc::clone(&verifier),
         health: health.clone(),
         pace,
     });

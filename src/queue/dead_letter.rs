@@ -19,6 +19,8 @@ pub const KIND: &str = "entra-relay.dead-letter.v1";
 pub enum DeadReason {
     /// The body is no event that this version understands.
     Malformed,
+    /// The message is not signed, or not by a trusted key, or was altered.
+    BadSignature,
     /// The event comes from another directory than the configured one.
     ForeignDirectory,
     /// No Entra user matches.
@@ -37,8 +39,9 @@ pub enum DeadReason {
 
 impl DeadReason {
     /// Every reason, for metrics and filters.
-    pub const ALL: [DeadReason; 8] = [
+    pub const ALL: [DeadReason; 9] = [
         Self::Malformed,
+        Self::BadSignature,
         Self::ForeignDirectory,
         Self::UserNotFound,
         Self::AmbiguousMatch,
@@ -52,6 +55,7 @@ impl DeadReason {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Malformed => "malformed",
+            Self::BadSignature => "bad_signature",
             Self::ForeignDirectory => "foreign_directory",
             Self::UserNotFound => "user_not_found",
             Self::AmbiguousMatch => "ambiguous_match",

@@ -78,6 +78,7 @@ impl World {
             graph: Arc::new(GraphClient::new(config).expect("client")),
             rules: Rules::new(&self.rules, &[]).expect("rules"),
             source: source(),
+            verifier: Arc::default(),
             health: Health::default(),
         };
         let short = (Duration::from_millis(2), Duration::from_millis(20));
