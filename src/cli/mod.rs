@@ -2,6 +2,7 @@
 
 #[cfg(feature = "sandbox")]
 mod demo;
+mod keygen;
 mod run;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -55,6 +56,8 @@ enum Command {
     Watch,
     /// Runs the consumer alone: from the queue to Graph.
     Apply,
+    /// Makes the keys by which consumers know the events of the watcher.
+    Keygen(keygen::Arguments),
 }
 
 /// Runs a command and says how it ended.
@@ -83,6 +86,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Run => run::main(&arguments.config, Role::Run, shutdown).await,
         Command::Watch => run::main(&arguments.config, Role::Watch, shutdown).await,
         Command::Apply => run::main(&arguments.config, Role::Apply, shutdown).await,
+        Command::Keygen(keygen) => keygen::main(&keygen, arguments.output),
     }
 }
 
