@@ -160,6 +160,14 @@ impl Verifier {
         Ok(verifier)
     }
 
+    /// Trusts this signer alone.
+    #[cfg(test)]
+    pub(crate) fn of(signer: &Signer) -> Verifier {
+        let mut verifier = Verifier::default();
+        verifier.trust(signer.key.verifying_key());
+        verifier
+    }
+
     fn trust(&mut self, key: VerifyingKey) {
         self.keys.insert(key_id(&key), key);
     }

@@ -1,7 +1,7 @@
 //! Why an event is given up, in words for the person who reads the dead letter.
 
 use crate::{
-    event::{Event, EventError},
+    event::{Event, EventError, Lane},
     graph::{ErrorKind, GraphError, Operation},
     queue::dead_letter::{Cause, DeadReason},
     signing::SignatureError,
@@ -134,6 +134,24 @@ pub fn foreign_directory(event: &Event, ours: &str) -> Cause {
         format!("the event comes from {:?}, this consumer serves {ours:?}", event.source),
         "use one virtual host per directory, and the same directory.base_dn for watcher and \
          consumer"
+            .into(),
+    )
+}
+
+/// The event is not one of the lane that it came in.
+pub fn misplaced(event: &Event, lane: Lane) -> Cause {
+    let kind = event.kind();
+    cause(
+        DeadReason::Misplaced,
+        format!(
+            "{}: {} came in the {} lane instead of the {} lane",
+            name(event),
+            kind.as_str(),
+            lane.as_str(),
+            kind.lane().as_str()
+        ),
+        "no watcher puts it there: find out who copies events and change the broker's passwords; \
+         discard it"
             .into(),
     )
 }

@@ -151,6 +151,11 @@ impl<'a> Session<'a> {
             let cause = cause::foreign_directory(&event, &self.lane.source);
             return self.reject(delivery, Some(event), cause);
         }
+        // A copy of an old event must not slip past the sequences that the other lane remembers.
+        if event.kind().lane() != self.lane.lane {
+            let cause = cause::misplaced(&event, self.lane.lane);
+            return self.reject(delivery, Some(event), cause);
+        }
         let object = event.object;
         let mailbox = self.mailboxes.entry(object).or_insert_with(|| {
             self.ready.push_back(object);

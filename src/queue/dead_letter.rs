@@ -21,6 +21,8 @@ pub enum DeadReason {
     Malformed,
     /// The message is not signed, or not by a trusted key, or was altered.
     BadSignature,
+    /// The event is genuine, but in a lane that its kind does not travel in.
+    Misplaced,
     /// The event comes from another directory than the configured one.
     ForeignDirectory,
     /// No Entra user matches.
@@ -39,9 +41,10 @@ pub enum DeadReason {
 
 impl DeadReason {
     /// Every reason, for metrics and filters.
-    pub const ALL: [DeadReason; 9] = [
+    pub const ALL: [DeadReason; 10] = [
         Self::Malformed,
         Self::BadSignature,
+        Self::Misplaced,
         Self::ForeignDirectory,
         Self::UserNotFound,
         Self::AmbiguousMatch,
@@ -56,6 +59,7 @@ impl DeadReason {
         match self {
             Self::Malformed => "malformed",
             Self::BadSignature => "bad_signature",
+            Self::Misplaced => "misplaced",
             Self::ForeignDirectory => "foreign_directory",
             Self::UserNotFound => "user_not_found",
             Self::AmbiguousMatch => "ambiguous_match",

@@ -3,6 +3,7 @@
 mod applying;
 mod giving_up;
 mod memory;
+mod trust;
 mod waiting;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -25,6 +26,7 @@ use crate::{
     ops::health::Health,
     queue::{Message, Queue, dead_letter::DeadLetter},
     sandbox::graph::{LoggedRequest, NewUser, Options, SandboxGraph},
+    signing::Verifier,
 };
 
 const DISABLED: Detail = Detail::AccountDisabled { reason: Reason::Disabled };
@@ -38,6 +40,7 @@ struct World {
     graph: SandboxGraph,
     queue: Memory,
     rules: Apply,
+    verifier: Arc<Verifier>,
     shutdown: CancellationToken,
     consumer: Option<JoinHandle<()>>,
 }
@@ -53,7 +56,8 @@ impl World {
         let attributes = [("jobTitle", "title"), ("city", "l"), ("usageLocation", "c")].map(own);
         let rules = Apply { attributes: attributes.into(), ..Apply::default() };
         let shutdown = CancellationToken::new();
-        World { graph, queue: Memory::new(), rules, shutdown, consumer: None }
+        let verifier = Arc::default();
+        World { graph, queue: Memory::new(), rules, verifier, shutdown, consumer: None }
     }
 
     fn config(&self) -> Graph {
@@ -78,7 +82,7 @@ impl World {
             graph: Arc::new(GraphClient::new(config).expect("client")),
             rules: Rules::new(&self.rules, &[]).expect("rules"),
             source: source(),
-            verifier: Arc::default(),
+            verifier: Arc::clone(&self.verifier),
             health: Health::default(),
         };
         let short = (Duration::from_millis(2), Duration::from_millis(20));
