@@ -9,4 +9,5 @@ mod queue_rabbitmq;
 mod reaches_graph;
 mod sandbox;
 mod setup_errors;
+mod signing;
 mod support;
