@@ -42,25 +42,21 @@ pub fn main(arguments: &Arguments, output: Output) -> anyhow::Result<ExitCode> {
 }
 
 fn report(key_id: &str, private: &Path, public: &Path, output: Output) -> String {
-    let [watcher, consumer] = [
-        json!({ "signing_key_file": private.display().to_string() }),
-        json!({ "verify_key_files": [public.display().to_string()] }),
-    ];
+    let (private, public) =
+        (json!(private.display().to_string()), json!(public.display().to_string()));
     match output {
-        // JSON is YAML, so the lines are right whatever is in the path.
+        // A JSON string is a YAML one, whatever is in the path.
         Output::Table => format!(
             "made the signing key {key_id}\n\n\
-             relay.yaml of the watcher; nobody else needs the private key:\n  security: {watcher}\n\n\
-             relay.yaml of every consumer:\n  security: {consumer}"
+             relay.yaml of the watcher; nobody else needs the private key:\n  \
+             security: {{ signing_key_file: {private} }}\n\n\
+             relay.yaml of every consumer:\n  \
+             security: {{ verify_key_files: [{public}] }}"
         ),
-        Output::Json => json!({
-            "key_id": key_id,
-            "private_key_file": private.display().to_string(),
-            "public_key_file": public.display().to_string(),
-            "watcher": { "security": watcher },
-            "consumer": { "security": consumer },
-        })
-        .to_string(),
+        Output::Json => {
+            json!({ "key_id": key_id, "private_key_file": private, "public_key_file": public })
+                .to_string()
+        }
     }
 }
 
@@ -69,7 +65,10 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::signing::Verifier;
+    use crate::{
+        config::{self, Role},
+        signing::Verifier,
+    };
 
     #[test]
     fn makes_a_pair_once() {
@@ -91,15 +90,20 @@ mod tests {
         let (private, public) = (Path::new("/k \"1\"/signing.key"), Path::new("/k/signing.pub"));
         let told = report("0123456789abcdef", private, public, Output::Table);
         let lines: Vec<_> = told.lines().filter(|line| line.contains("security:")).collect();
-        let security = |line: &str| -> crate::config::model::Security {
-            let (_, value) = line.split_once("security: ").expect("a line of relay.yaml");
-            serde_json::from_str(value).expect("known keys")
+        let security = |line: &str| {
+            let broker = "broker: { url: 'amqp://relay@localhost/relay', password_file: p }";
+            let sandbox = "directory: { source: sandbox }\ngraph: { endpoint: sandbox }";
+            let text = [broker, sandbox, line.trim()].join("\n");
+            let config = config::parse(Path::new("relay.yaml"), &text, [], Role::Apply);
+            config.map(|config| config.security).map_err(|error| error.to_string())
         };
-        assert_eq!(security(lines[0]).signing_key_file.as_deref(), Some(private));
-        assert_eq!(security(lines[1]).verify_key_files, [public]);
+        let watcher = security(lines[0]);
+        assert_eq!(watcher.expect("valid").signing_key_file.as_deref(), Some(private));
+        let consumer = security(lines[1]);
+        assert_eq!(consumer.expect("valid").verify_key_files, [public]);
         let told = report("0123456789abcdef", private, public, Output::Json);
         let told: Value = serde_json::from_str(&told).expect("json");
         assert_eq!(told["key_id"], "0123456789abcdef");
-        assert_eq!(told["consumer"]["security"]["verify_key_files"][0], "/k/signing.pub");
+        assert_eq!(told["public_key_file"], "/k/signing.pub");
     }
 }

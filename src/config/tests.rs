@@ -28,11 +28,14 @@ fn layers_win_in_order() {
         ("RELAY_DIRECTORY__OBJECT_SECURITY", "false"),
         ("RELAY_BROKER__PARTITIONS", "8"),
         ("RELAY_DIRECTORY__BIND__PASSWORD_FILE", "/elsewhere"),
+        ("RELAY_SECURITY__SIGNING_KEY_FILE", "/new.key"),
+        ("RELAY_SECURITY__VERIFY_KEY_FILES", "/old.pub, /new.pub"),
         ("UNRELATED", "x"),
     ];
     let config = parse(GOOD, &environment, Role::Run).expect("valid");
     assert_eq!(config.graph.tenant_id, "42");
     assert_eq!(config.graph.client_id, "app");
+    assert_eq!(config.security.verify_key_files[1], Path::new("/new.pub"));
     assert_eq!(config.directory.urls, ["ldaps://a.example", "ldaps://b.example"]);
     assert!(!config.directory.object_security);
     assert_eq!(config.broker.partitions, 8);

@@ -99,9 +99,9 @@ pub fn not_verified(event: &Event) -> Cause {
 pub fn bad_signature(error: &SignatureError) -> Cause {
     let remedy = match error {
         SignatureError::Unsigned => {
-            "if the watcher has no security.signing_key_file yet, give it one, or let such events \
-             pass for a while with security.allow_unsigned: true, and replay; otherwise somebody \
-             else writes to this queue: change the broker's passwords and discard"
+            "if the watcher did not sign yet, set security.allow_unsigned: true on watcher and \
+             consumers until such events are replayed; otherwise somebody else writes to this \
+             queue: change the broker's passwords and discard"
         }
         SignatureError::UnknownKey(_) => {
             "if this is a new key of the watcher (entra-relay keygen told its id), add its public \
