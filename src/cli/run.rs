@@ -71,8 +71,7 @@ impl Relay {
             });
         }
         if role.watches() {
-            let publisher = broker.publisher(queue::Role::Watcher);
-            let watcher = Watcher::new(&config, publisher, health.clone(), shutdown.clone())?;
+            let watcher = Watcher::new(&config, broker, health.clone(), shutdown.clone())?;
             tasks.spawn(async move { Ok(watcher.run().await?) });
         }
         tokio::spawn(admin.serve(health.clone(), shutdown.clone()));
