@@ -60,12 +60,12 @@ impl Change {
     /// Takes out of the details what is held, and out of the record that it was told.
     pub fn sift(&mut self, guard: &Guard, verdict: &Verdict, now: Timestamp) {
         let verdict = |loss| verdict.get(&loss).filter(|_| !self.approved.contains(&loss));
-        let fresh = |batch| Held { batch, since: now, attributes: BTreeSet::new() };
+        let fresh = |batch, reason| Held { batch, since: now, reason, attributes: BTreeSet::new() };
         let before = self.known.as_ref();
         for detail in std::mem::take(&mut self.details) {
             if let Some(loss) = guard.detail_loss(&detail) {
                 if let Some(batch) = verdict(loss) {
-                    self.held.entry(loss).or_insert_with(|| fresh(*batch));
+                    self.held.entry(loss).or_insert_with(|| fresh(*batch, blocks(&detail)));
                 }
                 if !self.held.contains_key(&loss) {
                     self.details.push(detail);
@@ -74,7 +74,7 @@ impl Change {
                 attributes.retain(|name, values| {
                     if let (true, Some(batch)) = (values.is_empty(), verdict(Loss::Blank)) {
                         let held = self.held.entry(Loss::Blank);
-                        held.or_insert_with(|| fresh(*batch)).attributes.insert(name.clone());
+                        held.or_insert_with(|| fresh(*batch, None)).attributes.insert(name.clone());
                     }
                     let held = self.held.get(&Loss::Blank);
                     !held.is_some_and(|held| values.is_empty() && held.attributes.contains(name))

@@ -62,6 +62,9 @@ pub struct Held {
     pub batch: u64,
     /// Since when.
     pub since: Timestamp,
+    /// Why the account is blocked, where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
     /// The attributes that lost their value, for [`Loss::Blank`].
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub attributes: BTreeSet<String>,
@@ -133,25 +136,6 @@ impl Guard {
         blocks(detail).and_then(|reason| self.account_loss(reason))
     }
 
-    /// Takes out of `held` what is held no longer, for the state has flipped back. `state` says why
-    /// the account is blocked, if it is; none for a user who takes no part. `shown` says which
-    /// attributes have a value again.
-    pub fn release(
-        &self,
-        held: &mut Holdings,
-        state: Option<Option<Reason>>,
-        shown: impl Fn(&str) -> bool,
-    ) {
-        let Some(blocked) = state else { return held.clear() };
-        held.retain(|loss, held| match loss {
-            Loss::Blank => {
-                held.attributes.retain(|name| !shown(name));
-                !held.attributes.is_empty() && blocked != Some(Reason::Deleted)
-            }
-            loss => blocked.and_then(|reason| self.account_loss(reason)) == Some(*loss),
-        });
-    }
-
     /// Decides about a round, and counts it.
     pub fn decide(
         &self,
@@ -185,6 +169,20 @@ impl Guard {
         }
         verdict
     }
+}
+
+/// Takes out of `held` what is held no longer, for the state has flipped back or given way to
+/// another. `state` says why the account is blocked, if it is; none for a user who takes no part.
+/// `shown` says which attributes have a value again.
+pub fn release(held: &mut Holdings, state: Option<Option<Reason>>, shown: impl Fn(&str) -> bool) {
+    let Some(blocked) = state else { return held.clear() };
+    held.retain(|loss, held| match loss {
+        Loss::Blank => {
+            held.attributes.retain(|name| !shown(name));
+            !held.attributes.is_empty() && blocked != Some(Reason::Deleted)
+        }
+        Loss::Disable | Loss::Delete => blocked == held.reason,
+    });
 }
 
 /// What was told and held within the window. It is kept in the store, for a restart must not open

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::{
     change::Change,
     diff::{Arrival, Circumstances, Rules, Step, observe, signals_password},
-    guard::{Guard, Holdings, Reading, Verdict, Weight, Weights},
+    guard::{Guard, Holdings, Reading, Verdict, Weight, Weights, release},
     record::Record,
     store::{Batch, Store, StoreError},
 };
@@ -296,7 +296,7 @@ impl<'a> Draft<'a> {
         entry: &Entry,
         arrival: Arrival,
     ) -> Result<Option<Change>, WatchError> {
-        let Pipeline { store, rules, guard, .. } = self.pipeline;
+        let Pipeline { store, rules, .. } = self.pipeline;
         let known = store.record(entry.object)?;
         if !self.password_signal && signals_password(entry) {
             self.password_signal = true;
@@ -322,7 +322,7 @@ impl<'a> Draft<'a> {
         let takes_part = rules.scope.includes(&record);
         let state = takes_part.then(|| record.blocked(self.now));
         let entry = whole.as_ref().unwrap_or(entry);
-        guard.release(&mut held, state, |name| {
+        release(&mut held, state, |name| {
             entry.values(name).is_some_and(|values| !values.is_empty())
         });
         let object = entry.object;
