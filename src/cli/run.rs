@@ -73,8 +73,7 @@ impl Relay {
             });
         }
         if role.watches() {
-            let publisher = broker.publisher(queue::Role::Watcher);
-            let watcher = Watcher::new(&config, keys, publisher, health.clone(), shutdown.clone())?;
+            let watcher = Watcher::new(&config, keys, broker, health.clone(), shutdown.clone())?;
             tasks.spawn(async move { Ok(watcher.run().await?) });
         }
         tokio::spawn(admin.serve(health.clone(), shutdown.clone()));

@@ -16,7 +16,8 @@ use prometheus::{
 
 use crate::{
     event::{Kind, Lane},
-    queue::dead_letter::DeadReason,
+    queue::{dead_letter::DeadReason, refresh::Why},
+    watcher::guard::Loss,
 };
 
 /// From a hundredth of a second to an hour: how long a change takes.
@@ -50,6 +51,36 @@ impl Outcome {
     }
 }
 
+/// What became of a request to tell an object again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefreshOutcome {
+    /// Something was told.
+    Told,
+    /// There was nothing to tell, or it is held.
+    Nothing,
+    /// It is tried again later.
+    Postponed,
+    /// Neither the ledger nor the directory has the object.
+    Unknown,
+    /// The request is malformed, or carries an event that is not the watcher's own.
+    Refused,
+}
+
+impl RefreshOutcome {
+    const ALL: [RefreshOutcome; 5] =
+        [Self::Told, Self::Nothing, Self::Postponed, Self::Unknown, Self::Refused];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            RefreshOutcome::Told => "told",
+            RefreshOutcome::Nothing => "nothing",
+            RefreshOutcome::Postponed => "postponed",
+            RefreshOutcome::Unknown => "unknown",
+            RefreshOutcome::Refused => "refused",
+        }
+    }
+}
+
 /// The metrics of this process.
 pub static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
 
@@ -78,6 +109,9 @@ pub struct Metrics {
     pub graph_paused: IntGauge,
     /// Whether directory and Entra were never compared since the last baseline.
     pub unreconciled: IntGauge,
+    refreshed: IntCounterVec,
+    guard_held_total: IntCounterVec,
+    guard_held: IntGauge,
 }
 
 impl Metrics {
@@ -198,6 +232,33 @@ impl Metrics {
                     "1 after a baseline until directory and Entra have been compared",
                 ),
             ),
+            refreshed: add(
+                &registry,
+                IntCounterVec::new(
+                    Opts::new(
+                        "relay_refresh_total",
+                        "Requests to tell a user again, by cause and outcome",
+                    ),
+                    &["why", "outcome"],
+                ),
+            ),
+            guard_held_total: add(
+                &registry,
+                IntCounterVec::new(
+                    Opts::new(
+                        "relay_guard_held_total",
+                        "Changes over a limit of the guard, held and not told, by kind",
+                    ),
+                    &["kind"],
+                ),
+            ),
+            guard_held: add(
+                &registry,
+                IntGauge::new(
+                    "relay_guard_held",
+                    "Users of whom the guard holds a change until it is approved or rejected",
+                ),
+            ),
             registry,
         };
         metrics.initialise();
@@ -217,6 +278,14 @@ impl Metrics {
         }
         for lane in Lane::ALL {
             self.queue_messages.with_label_values(&[lane.as_str()]);
+        }
+        for outcome in RefreshOutcome::ALL {
+            for why in WHYS {
+                self.refreshed.with_label_values(&[why_label(why), outcome.as_str()]);
+            }
+        }
+        for loss in Loss::ALL {
+            self.guard_held_total.with_label_values(&[loss.as_str()]);
         }
     }
 
@@ -257,6 +326,22 @@ impl Metrics {
         }
     }
 
+    /// A request to tell a user again was handled; `why` is none where it could not be read.
+    pub fn refreshed(&self, why: Option<Why>, outcome: RefreshOutcome) {
+        let why = why.map_or("unknown", why_label);
+        self.refreshed.with_label_values(&[why, outcome.as_str()]).inc();
+    }
+
+    /// The guard holds changes of a kind.
+    pub fn guard_holds(&self, loss: Loss, changes: u32) {
+        self.guard_held_total.with_label_values(&[loss.as_str()]).inc_by(changes.into());
+    }
+
+    /// Of how many users something is held.
+    pub fn guard_held(&self, users: u64) {
+        self.guard_held.set(i64::try_from(users).unwrap_or(i64::MAX));
+    }
+
     /// The watcher knows that it has read everything up to now.
     pub fn cursor_moved(&self) {
         self.cursor_moved.store(Timestamp::now().as_second(), Ordering::Relaxed);
@@ -273,6 +358,18 @@ impl Metrics {
             .encode(&self.registry.gather(), &mut text)
             .expect("metrics with valid names always encode");
         String::from_utf8(text).expect("the text format is UTF-8")
+    }
+}
+
+const WHYS: [Why; 5] = [Why::Parked, Why::Replayed, Why::TooOld, Why::Sync, Why::Reconcile];
+
+fn why_label(why: Why) -> &'static str {
+    match why {
+        Why::Parked => "parked",
+        Why::Replayed => "replayed",
+        Why::TooOld => "too_old",
+        Why::Sync => "sync",
+        Why::Reconcile => "reconcile",
     }
 }
 

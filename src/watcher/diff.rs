@@ -113,6 +113,28 @@ pub fn signals_password(entry: &Entry) -> bool {
             .any(|name| entry.attributes.contains_key(*name))
 }
 
+/// Why the account is blocked, where that is what is told.
+pub fn blocks(detail: &Detail) -> Option<Reason> {
+    match detail {
+        Detail::AccountDisabled { reason } => Some(*reason),
+        Detail::UserDeleted => Some(Reason::Deleted),
+        _ => None,
+    }
+}
+
+/// How a blocked account is told.
+pub fn blocked(reason: Reason) -> Detail {
+    match reason {
+        Reason::Deleted => Detail::UserDeleted,
+        reason => Detail::AccountDisabled { reason },
+    }
+}
+
+/// The values of an attribute as they travel; none if the entry does not speak of it.
+pub fn values_of(entry: &Entry, name: &str) -> Option<Vec<String>> {
+    Some(entry.values(name)?.iter().map(|value| printable(value)).collect())
+}
+
 /// None if the entry does not speak of it.
 fn is_deleted(entry: &Entry) -> Option<bool> {
     let value = entry.text("isDeleted")?;

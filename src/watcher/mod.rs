@@ -1,11 +1,17 @@
-//! The watcher: observe → diff → publish → commit. One per directory.
+//! The watcher: observe → diff → guard → publish → commit. One per directory.
 //!
-//! [`diff`] is the pure core, [`store`] the memory, [`pipeline`] the order of steps that loses
-//! nothing; this file keeps them running.
+//! [`diff`], [`guard`] and [`refresh`] are the pure core, [`store`] the memory, [`pipeline`] the
+//! order of steps that loses nothing, [`intake`] where others ask for a user to be told again, and
+//! [`held`] what becomes of what the guard stopped; this file keeps them running.
 
+pub mod change;
 pub mod diff;
+pub mod guard;
+pub mod held;
+pub mod intake;
 pub mod pipeline;
 pub mod record;
+pub mod refresh;
 pub mod scope;
 pub mod store;
 
@@ -23,10 +29,12 @@ use crate::{
     event::source_of,
     net::backoff::Backoff,
     ops::{health::Health, metrics::METRICS},
-    queue::{Publisher, QueueError},
+    queue::{Broker, QueueError, Role},
     signing::Keys,
 };
 use diff::Rules;
+use guard::Guard;
+use intake::Intake;
 use pipeline::{Pipeline, WatchError};
 use scope::Scope;
 use store::{Store, StoreError};
@@ -55,6 +63,7 @@ pub enum WatcherError {
 /// A watcher, ready to run.
 pub struct Watcher {
     pipeline: Pipeline,
+    broker: Arc<dyn Broker>,
     connect: Connect,
     /// Whether the server is asked for its USN between sweeps.
     rings: bool,
@@ -69,7 +78,7 @@ impl Watcher {
     pub fn new(
         config: &Config,
         keys: Keys,
-        publisher: Arc<dyn Publisher>,
+        broker: Arc<dyn Broker>,
         health: Health,
         shutdown: CancellationToken,
     ) -> Result<Watcher, StoreError> {
@@ -89,6 +98,7 @@ impl Watcher {
         );
         let store = Store::open(&config.state.path, &source)?;
         METRICS.unreconciled.set(store.unreconciled()?.into());
+        METRICS.guard_held(store.held_users()?);
         Ok(Watcher {
             pipeline: Pipeline {
                 source,
@@ -99,10 +109,12 @@ impl Watcher {
                 },
                 store,
                 keys,
-                publisher,
+                guard: Guard::from_config(&config.guard),
+                publisher: broker.publisher(Role::Watcher),
                 clock: Arc::new(Timestamp::now),
                 shutdown: shutdown.clone(),
             },
+            broker,
             connect: connector(Login::from_config(directory), selection),
             rings: directory.doorbell != Doorbell::None,
             usn_interval: directory.usn_interval,
@@ -168,35 +180,53 @@ impl Watcher {
             doorbell = if self.rings { "usn" } else { "none" },
             "connected to the directory"
         );
+        let (sender, mut intake) = Intake::new();
+        tokio::select! {
+            result = self.observe(directory.as_mut(), &mut intake, worked, backoff) => result,
+            never = intake::receive(self.broker.as_ref(), sender) => match never {},
+        }
+    }
+
+    async fn observe(
+        &self,
+        directory: &mut dyn Directory,
+        intake: &mut Intake,
+        worked: &mut bool,
+        backoff: &mut Backoff,
+    ) -> Result<(), WatchError> {
         loop {
             // The bell is looked at before the changes are read: whatever moves it later is new.
             let bell = if self.rings { directory.doorbell().await? } else { None };
-            let busy = self.pipeline.follow(directory.as_mut()).await?;
+            let busy = self.pipeline.follow(directory).await?;
+            self.pipeline.refresh(directory, intake.take()).await?;
             *worked = true;
             backoff.reset();
             self.health.ready(PART);
             // However busy the domain, the server has half of its time for others.
             let rest = busy.max(self.usn_interval);
-            if !self.wait(directory.as_mut(), bell, rest).await? {
+            if !self.wait(directory, intake, bell, rest).await? {
                 return Ok(());
             }
         }
     }
 
-    /// Waits for the doorbell or the sweep. False when the process is asked to stop.
+    /// Waits for the doorbell, a refresh request or the sweep. False when the process is asked to stop.
     async fn wait(
         &self,
         directory: &mut dyn Directory,
+        intake: &mut Intake,
         bell: Option<u64>,
         rest: Duration,
     ) -> Result<bool, WatchError> {
         let sweep = Instant::now() + self.sweep_interval;
         let mut pause = rest.min(self.sweep_interval);
+        let mut rested = false;
         loop {
             self.health.beat(PART);
-            self.pause(pause).await;
-            if self.shutdown.is_cancelled() {
-                return Ok(false);
+            tokio::select! {
+                () = sleep(pause) => rested = true,
+                () = intake.ring(), if rested => return Ok(true),
+                () = self.shutdown.cancelled() => return Ok(false),
             }
             if Instant::now() >= sweep {
                 return Ok(true);

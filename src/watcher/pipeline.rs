@@ -13,13 +13,15 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
+    change::Change,
     diff::{Arrival, Circumstances, Rules, Step, observe, signals_password},
+    guard::{Guard, Holdings, Reading, Verdict, Weight, Weights, release},
     record::Record,
     store::{Batch, Store, StoreError},
 };
 use crate::{
     directory::{Cursor, Directory, DirectoryError, Entry},
-    event::{Detail, Event, Kind, Lane},
+    event::{Detail, Event, Kind, Lane, Waiting},
     net::backoff::Backoff,
     ops::metrics::METRICS,
     queue::{Message, Publisher, Queue},
@@ -53,6 +55,8 @@ pub struct Pipeline {
     pub store: Store,
     /// Sign what is told, and recognize it when it comes back.
     pub keys: Keys,
+    /// What is held rather than told.
+    pub guard: Guard,
     /// The queue.
     pub publisher: Arc<dyn Publisher>,
     /// The time.
@@ -75,9 +79,10 @@ impl Pipeline {
     /// directory was kept busy by that.
     pub async fn follow(&self, directory: &mut dyn Directory) -> Result<Duration, WatchError> {
         let Some(mut cursor) = self.store.cursor()? else {
-            self.baseline(directory).await?;
+            self.baseline(directory, &mut Reading::default()).await?;
             return Ok(Duration::ZERO);
         };
+        let mut reading = Reading::default();
         let started = (self.clock)();
         let mut busy = Duration::ZERO;
         loop {
@@ -86,7 +91,7 @@ impl Pipeline {
                 Err(DirectoryError::CursorRejected(cause)) => {
                     tracing::warn!(%cause, server = directory.server(),
                         "cursor rejected, reading and comparing everything");
-                    self.baseline(directory).await?;
+                    self.baseline(directory, &mut reading).await?;
                     return Ok(busy);
                 }
                 other => other?,
@@ -95,7 +100,8 @@ impl Pipeline {
             let moved = !changes.entries.is_empty();
             if moved || changes.next != cursor {
                 let next = Some(changes.next.clone());
-                self.take(directory, changes.entries, next, Arrival::Created).await?;
+                let entries = changes.entries;
+                self.take(directory, entries, next, Arrival::Created, &mut reading).await?;
             }
             cursor = changes.next;
             if !changes.more {
@@ -114,7 +120,11 @@ impl Pipeline {
     ///
     /// With an empty ledger nothing is told. Otherwise what differs is, and who is missing in a
     /// read that completed is deleted.
-    pub async fn baseline(&self, directory: &mut dyn Directory) -> Result<(), WatchError> {
+    async fn baseline(
+        &self,
+        directory: &mut dyn Directory,
+        reading: &mut Reading,
+    ) -> Result<(), WatchError> {
         let first = self.store.cursor()?.is_none();
         let arrival = if first { Arrival::Baseline } else { Arrival::Created };
         // With nothing to compare there is no need to remember whom we saw.
@@ -128,16 +138,16 @@ impl Pipeline {
             if let Some(seen) = &mut seen {
                 seen.extend(found.entries.iter().map(|entry| entry.object));
             }
-            self.take(directory, found.entries, None, arrival).await?;
+            self.take(directory, found.entries, None, arrival, reading).await?;
             page = found.next;
             if page.is_none() {
                 break;
             }
         }
         if let Some(seen) = seen {
-            self.tell_missing(directory, &seen).await?;
+            self.tell_missing(directory, &seen, reading).await?;
         }
-        self.take(directory, Vec::new(), Some(cursor), arrival).await?;
+        self.take(directory, Vec::new(), Some(cursor), arrival, reading).await?;
         METRICS.cursor_moved();
         tracing::info!(users, server = directory.server(), "read the whole directory");
         Ok(())
@@ -149,6 +159,7 @@ impl Pipeline {
         &self,
         directory: &mut dyn Directory,
         seen: &HashSet<Uuid>,
+        reading: &mut Reading,
     ) -> Result<(), WatchError> {
         const PAGE: usize = 1000;
         let mut after = None;
@@ -162,71 +173,88 @@ impl Pipeline {
                     None => Entry::deleted(object),
                 });
             }
-            self.take(directory, gone, None, Arrival::Created).await?;
+            self.take(directory, gone, None, Arrival::Created, reading).await?;
             after = Some(last);
         }
     }
 
-    /// Tells what entries mean and moves on to `cursor`.
+    /// Tells what entries mean and moves on to `cursor`. An object that comes twice begins a new
+    /// round: what is known of it by then depends on what the guard let through before.
     async fn take(
         &self,
         directory: &mut dyn Directory,
         entries: Vec<Entry>,
         cursor: Option<Cursor>,
         arrival: Arrival,
+        reading: &mut Reading,
     ) -> Result<(), WatchError> {
-        let now = (self.clock)();
-        let mut draft = Draft::new(self, now)?;
-        draft.batch.cursor = cursor;
-        let known_signal = self.store.password_signal()?;
+        let mut draft = Draft::new(self)?;
+        let mut seen = HashSet::new();
         for entry in entries {
-            let known = draft.known(&entry)?;
-            draft.batch.password_signal |= !known_signal && signals_password(&entry);
-            let circumstances = Circumstances {
-                now,
-                arrival,
-                password_signal: known_signal || draft.batch.password_signal,
-            };
-            let mut step = observe(&self.rules, known.as_ref(), &entry, circumstances);
-            if step == Step::Read {
-                step = match directory.read(entry.object).await? {
-                    Some(whole) => observe(&self.rules, known.as_ref(), &whole, circumstances),
-                    None => Step::Ignore,
-                };
+            if !seen.insert(entry.object) {
+                self.tell(draft, reading).await?;
+                draft = Draft::new(self)?;
+                seen = HashSet::from([entry.object]);
             }
-            if let Step::Change { record, details } = step {
-                draft.add(entry.object, *record, details);
+            if let Some(change) = draft.compare(directory, &entry, arrival).await? {
+                draft.changes.push(change);
             }
         }
-        let batch = draft.batch;
-        if batch.messages.is_empty() {
-            return Ok(blocking(|| self.store.apply(&batch))?);
+        draft.batch.cursor = cursor;
+        self.tell(draft, reading).await?;
+        Ok(())
+    }
+
+    /// Tells a draft, in one batch, as far as the guard lets it through.
+    pub(super) async fn tell(
+        &self,
+        draft: Draft<'_>,
+        reading: &mut Reading,
+    ) -> Result<Batch, WatchError> {
+        let batch = draft.finish(reading)?;
+        if !batch.messages.is_empty() {
+            blocking(|| self.store.stage(&batch))?;
+            self.flush().await?;
+        } else if batch != Batch::default() {
+            blocking(|| self.store.apply(&batch))?;
         }
-        blocking(|| self.store.stage(&batch))?;
-        self.flush().await
+        if !batch.held.is_empty() {
+            METRICS.guard_held(self.store.held_users()?);
+        }
+        Ok(batch)
     }
 
     /// Publishes the outbox until every message is confirmed, then commits it.
     async fn flush(&self) -> Result<(), WatchError> {
         let messages = self.store.outbox()?;
-        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
         for lane in Lane::ALL {
             let batch: Vec<_> =
                 messages.iter().filter(|message| lane_of(message) == lane).cloned().collect();
-            while let Err(error) = self.publisher.publish(Queue::Lane(lane), &batch).await {
-                let delay = backoff.next_delay();
-                tracing::warn!(%error, events = messages.len(), retry_in = ?delay,
-                    "events are not published yet and stay in the outbox");
-                tokio::select! {
-                    () = tokio::time::sleep(delay) => {}
-                    () = self.shutdown.cancelled() => return Err(WatchError::Stopping),
-                }
-            }
+            self.publish(Queue::Lane(lane), &batch).await?;
         }
         blocking(|| self.store.commit())?;
         for message in &messages {
             if let Some(kind) = Kind::from_type_name(&message.kind) {
                 METRICS.published(kind);
+            }
+        }
+        Ok(())
+    }
+
+    /// Publishes until every message is confirmed.
+    pub(super) async fn publish(
+        &self,
+        queue: Queue,
+        messages: &[Message],
+    ) -> Result<(), WatchError> {
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
+        while let Err(error) = self.publisher.publish(queue, messages).await {
+            let delay = backoff.next_delay();
+            tracing::warn!(%error, messages = messages.len(), retry_in = ?delay,
+                "not published yet");
+            tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                () = self.shutdown.cancelled() => return Err(WatchError::Stopping),
             }
         }
         Ok(())
@@ -238,54 +266,150 @@ fn lane_of(message: &Message) -> Lane {
 }
 
 /// A batch in the making.
-struct Draft<'a> {
+pub(super) struct Draft<'a> {
     pipeline: &'a Pipeline,
     now: Timestamp,
     sequence: u64,
+    password_signal: bool,
+    /// Whether anything is held of anybody.
+    holding: bool,
     batch: Batch,
+    /// What is to be told, each object once.
+    pub(super) changes: Vec<Change>,
 }
 
 impl<'a> Draft<'a> {
-    fn new(pipeline: &'a Pipeline, now: Timestamp) -> Result<Draft<'a>, StoreError> {
-        let sequence = pipeline.store.sequence()?;
-        Ok(Draft { pipeline, now, sequence, batch: Batch::default() })
+    pub(super) fn new(pipeline: &'a Pipeline) -> Result<Draft<'a>, StoreError> {
+        let store = &pipeline.store;
+        Ok(Draft {
+            pipeline,
+            now: (pipeline.clock)(),
+            sequence: store.sequence()?,
+            password_signal: store.password_signal()?,
+            holding: store.held_users()? > 0,
+            batch: Batch::default(),
+            changes: Vec::new(),
+        })
     }
 
-    /// What is known of an object, this batch included.
-    fn known(&self, entry: &Entry) -> Result<Option<Record>, StoreError> {
-        match self.batch.records.get(&entry.object) {
-            Some(record) => Ok(Some(record.clone())),
-            None => self.pipeline.store.record(entry.object),
+    /// Compares an entry with the ledger. None where it is of nobody who is known or enters.
+    pub(super) async fn compare(
+        &mut self,
+        directory: &mut dyn Directory,
+        entry: &Entry,
+        arrival: Arrival,
+    ) -> Result<Option<Change>, WatchError> {
+        let Pipeline { store, rules, .. } = self.pipeline;
+        let known = store.record(entry.object)?;
+        if !self.password_signal && signals_password(entry) {
+            self.password_signal = true;
+            self.batch.password_signal = true;
         }
+        let circumstances =
+            Circumstances { now: self.now, arrival, password_signal: self.password_signal };
+        let mut step = observe(rules, known.as_ref(), entry, circumstances);
+        let mut whole = None;
+        if step == Step::Read {
+            whole = directory.read(entry.object).await?;
+            step = whole
+                .as_ref()
+                .map_or(Step::Ignore, |whole| observe(rules, known.as_ref(), whole, circumstances));
+        }
+        let before = if self.holding { store.held(entry.object)? } else { Holdings::new() };
+        let (record, details) = match (step, &known) {
+            (Step::Change { record, details }, _) => (*record, details),
+            (_, Some(known)) => (known.clone(), Vec::new()),
+            (_, None) => return Ok(None),
+        };
+        let mut held = before.clone();
+        let takes_part = rules.scope.includes(&record);
+        let state = takes_part.then(|| record.blocked(self.now));
+        let entry = whole.as_ref().unwrap_or(entry);
+        release(&mut held, state, |name| {
+            entry.values(name).is_some_and(|values| !values.is_empty())
+        });
+        let object = entry.object;
+        Ok(Some(Change {
+            object,
+            known,
+            record,
+            details,
+            before,
+            held,
+            takes_part,
+            ..Change::default()
+        }))
     }
 
-    fn add(&mut self, object: Uuid, mut record: Record, details: Vec<Detail>) {
-        for detail in details {
-            // Grows even if the store was lost, for the clock does.
-            let clock = u64::try_from(self.now.as_microsecond()).unwrap_or(0);
-            self.sequence = clock.max(self.sequence + 1);
-            self.batch.sequence = Some(self.sequence);
-            record.told.sequence = self.sequence;
-            let event = Event::new(
-                &self.pipeline.source,
-                object,
-                self.sequence,
-                self.now,
-                record.identity.clone(),
-                detail,
+    /// Decides what is told, and under which sequences.
+    fn finish(mut self, reading: &mut Reading) -> Result<Batch, StoreError> {
+        let guard = &self.pipeline.guard;
+        let mut weights = Weights::new();
+        for change in &self.changes {
+            change.weigh(guard, &mut weights);
+        }
+        let mut verdict = Verdict::new();
+        if !weights.is_empty() {
+            let mut counts = self.pipeline.store.counts()?;
+            verdict = guard.decide(&mut counts, reading, self.now, &weights);
+            self.batch.counts = Some(counts);
+        }
+        for (loss, batch) in &verdict {
+            let Weight { users, amount } = weights[loss];
+            METRICS.guard_holds(*loss, amount);
+            tracing::warn!(
+                kind = loss.as_str(),
+                batch,
+                users,
+                amount,
+                "over the guard's limit: held and not told"
             );
-            tracing::info!(event = %event.id, %object, kind = event.kind().as_str(),
-                user = record.identity.sam_account_name.as_deref(), "change observed");
-            let mut message = Message::from_event(&event);
-            self.pipeline.keys.sign(&mut message);
-            self.batch.messages.push(message);
         }
-        self.batch.records.insert(object, record);
+        for mut change in std::mem::take(&mut self.changes) {
+            change.sift(guard, &verdict, self.now);
+            for detail in &change.details {
+                self.add(change.object, &mut change.record, detail.clone(), None);
+            }
+            if let Some(again) = &change.again {
+                for detail in again.details(&change, self.now) {
+                    self.add(change.object, &mut change.record, detail, again.waiting());
+                }
+            }
+            if change.held != change.before {
+                self.batch.held.insert(change.object, change.held);
+            }
+            if change.known.as_ref() != Some(&change.record) {
+                self.batch.records.insert(change.object, change.record);
+            }
+        }
+        Ok(self.batch)
+    }
+
+    fn add(&mut self, object: Uuid, record: &mut Record, detail: Detail, waiting: Option<Waiting>) {
+        // Grows even if the store was lost, for the clock does.
+        let clock = u64::try_from(self.now.as_microsecond()).unwrap_or(0);
+        self.sequence = clock.max(self.sequence + 1);
+        self.batch.sequence = Some(self.sequence);
+        record.told.note(&detail, self.sequence);
+        let mut event = Event::new(
+            &self.pipeline.source,
+            object,
+            self.sequence,
+            self.now,
+            record.identity.clone(),
+            detail,
+        );
+        event.waiting = waiting;
+        tracing::info!(event = %event.id, %object, kind = event.kind().as_str(),
+            user = record.identity.sam_account_name.as_deref(), "change observed");
+        let mut message = Message::from_event(&event);
+        self.pipeline.keys.sign(&mut message);
+        self.batch.messages.push(message);
     }
 }
 
 /// Runs what waits for the disk without holding up the other tasks of this thread.
-fn blocking<T>(work: impl FnOnce() -> T) -> T {
+pub(super) fn blocking<T>(work: impl FnOnce() -> T) -> T {
     use tokio::runtime::{Handle, RuntimeFlavor::MultiThread};
     match Handle::try_current() {
         Ok(handle) if handle.runtime_flavor() == MultiThread => tokio::task::block_in_place(work),

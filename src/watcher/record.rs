@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     directory::attributes::{expiry, uac},
-    event::{Identity, Reason},
+    event::{Detail, Identity, Reason},
 };
 
 /// A user as last read from the directory, and what was last told of it.
@@ -57,6 +57,30 @@ pub struct Told {
     /// Sequence of the last event; 0 before the first.
     #[serde(rename = "seq")]
     pub sequence: u64,
+    /// Sequence of the last event that blocked or unblocked the account; 0 before the first.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub account: u64,
+    /// Sequence of the last change of the password; 0 before the first.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub password: u64,
+}
+
+impl Told {
+    /// Takes note that `detail` is told under `sequence`.
+    pub fn note(&mut self, detail: &Detail, sequence: u64) {
+        self.sequence = sequence;
+        match detail {
+            Detail::AccountDisabled { .. }
+            | Detail::AccountEnabled { .. }
+            | Detail::UserDeleted => self.account = sequence,
+            Detail::PasswordChanged { .. } => self.password = sequence,
+            _ => {}
+        }
+    }
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Record {
@@ -127,7 +151,7 @@ mod tests {
             dn: "CN=a".into(),
             parent: Some(Uuid::from_u128(9)),
             attributes: [("title".into(), u64::MAX)].into(),
-            told: Told { blocked: Some(Reason::Expired), sequence: 7 },
+            told: Told { blocked: Some(Reason::Expired), sequence: 7, account: 7, password: 3 },
             ..Record::default()
         };
         let bytes = serde_json::to_vec(&record).expect("json");

@@ -19,7 +19,10 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use thiserror::Error;
 use uuid::Uuid;
 
-use super::record::Record;
+use super::{
+    guard::{Counts, Holdings},
+    record::Record,
+};
 use crate::{directory::Cursor, queue::Message};
 
 /// Facts about the whole.
@@ -30,6 +33,10 @@ const LEDGER: TableDefinition<u128, &[u8]> = TableDefinition::new("ledger");
 const OUTBOX: TableDefinition<u64, (&[u8], &[u8])> = TableDefinition::new("outbox");
 /// Records that follow from the outbox.
 const OUTBOX_RECORDS: TableDefinition<u128, &[u8]> = TableDefinition::new("outbox_records");
+/// objectGUID → what is seen and not told.
+const HELD: TableDefinition<u128, &[u8]> = TableDefinition::new("held");
+/// What of that follows from the outbox: where nothing is held any longer, an empty one.
+const OUTBOX_HELD: TableDefinition<u128, &[u8]> = TableDefinition::new("outbox_held");
 /// Facts that follow from the outbox.
 const OUTBOX_META: TableDefinition<&str, &[u8]> = TableDefinition::new("outbox_meta");
 
@@ -42,6 +49,7 @@ mod key {
     pub const SEQUENCE: &str = "sequence";
     pub const PASSWORD_SIGNAL: &str = "password_signal";
     pub const UNRECONCILED: &str = "unreconciled";
+    pub const GUARD: &str = "guard";
 }
 
 /// Why the store cannot be used. Nothing can be done without it, so the watcher stops.
@@ -78,10 +86,14 @@ impl<E: Into<redb::Error>> From<E> for StoreError {
 }
 
 /// A batch: what was read, what it means, and what is told of it.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub struct Batch {
     /// New records.
     pub records: BTreeMap<Uuid, Record>,
+    /// What is held of these objects from now on; empty where nothing is.
+    pub held: BTreeMap<Uuid, Holdings>,
+    /// What the guard counted, if it counted anything.
+    pub counts: Option<Counts>,
     /// What is told, in this order.
     pub messages: Vec<Message>,
     /// Where to go on reading.
@@ -129,6 +141,8 @@ impl Store {
             transaction.open_table(OUTBOX)?;
             transaction.open_table(OUTBOX_RECORDS)?;
             transaction.open_table(OUTBOX_META)?;
+            transaction.open_table(HELD)?;
+            transaction.open_table(OUTBOX_HELD)?;
             let mut meta = transaction.open_table(META)?;
             let found = get::<String>(&meta, key::SOURCE)?;
             match found {
@@ -177,6 +191,34 @@ impl Store {
             }
         }
         Ok(found)
+    }
+
+    /// What is held of an object.
+    pub fn held(&self, object: Uuid) -> Result<Holdings, StoreError> {
+        let held = self.database.begin_read()?.open_table(HELD)?;
+        let value = held.get(object.as_u128())?;
+        value.map_or(Ok(Holdings::new()), |value| decode(value.value()))
+    }
+
+    /// Everything that is held.
+    pub fn all_held(&self) -> Result<BTreeMap<Uuid, Holdings>, StoreError> {
+        let held = self.database.begin_read()?.open_table(HELD)?;
+        let mut all = BTreeMap::new();
+        for row in held.iter()? {
+            let (object, value) = row?;
+            all.insert(Uuid::from_u128(object.value()), decode(value.value())?);
+        }
+        Ok(all)
+    }
+
+    /// Of how many users something is held.
+    pub fn held_users(&self) -> Result<u64, StoreError> {
+        Ok(self.database.begin_read()?.open_table(HELD)?.len()?)
+    }
+
+    /// What the guard counted.
+    pub fn counts(&self) -> Result<Counts, StoreError> {
+        Ok(self.meta(key::GUARD)?.unwrap_or_default())
     }
 
     /// Where to go on reading; none before the end of the first baseline.
@@ -231,6 +273,10 @@ impl Store {
             for (object, record) in &batch.records {
                 records.insert(object.as_u128(), encode(record)?.as_slice())?;
             }
+            let mut held = transaction.open_table(OUTBOX_HELD)?;
+            for (object, holdings) in &batch.held {
+                held.insert(object.as_u128(), encode(holdings)?.as_slice())?;
+            }
             let mut meta = transaction.open_table(OUTBOX_META)?;
             put_facts(&mut meta, batch)?;
             // Even a batch without facts must be seen to be there.
@@ -248,6 +294,13 @@ impl Store {
                 ledger.insert(object.value(), record.value())?;
             }
             records.retain(|_, _| false)?;
+            let mut held = transaction.open_table(HELD)?;
+            let mut changes = transaction.open_table(OUTBOX_HELD)?;
+            for row in changes.iter()? {
+                let (object, holdings) = row?;
+                hold(&mut held, object.value(), holdings.value())?;
+            }
+            changes.retain(|_, _| false)?;
             let mut meta = transaction.open_table(META)?;
             let mut facts = transaction.open_table(OUTBOX_META)?;
             for row in facts.iter()? {
@@ -268,6 +321,10 @@ impl Store {
             let mut ledger = transaction.open_table(LEDGER)?;
             for (object, record) in &batch.records {
                 ledger.insert(object.as_u128(), encode(record)?.as_slice())?;
+            }
+            let mut held = transaction.open_table(HELD)?;
+            for (object, holdings) in &batch.held {
+                hold(&mut held, object.as_u128(), &encode(holdings)?)?;
             }
             put_facts(&mut transaction.open_table(META)?, batch)
         })
@@ -316,6 +373,20 @@ impl Header {
     }
 }
 
+/// Holds what `holdings` says of an object, or nothing where it is empty.
+fn hold(
+    held: &mut redb::Table<'_, u128, &'static [u8]>,
+    object: u128,
+    holdings: &[u8],
+) -> Result<(), StoreError> {
+    if decode::<Holdings>(holdings)?.is_empty() {
+        held.remove(object)?;
+    } else {
+        held.insert(object, holdings)?;
+    }
+    Ok(())
+}
+
 fn put_facts(
     meta: &mut redb::Table<'_, &'static str, &'static [u8]>,
     batch: &Batch,
@@ -325,6 +396,9 @@ fn put_facts(
     }
     if let Some(sequence) = batch.sequence {
         put(meta, key::SEQUENCE, &sequence)?;
+    }
+    if let Some(counts) = &batch.counts {
+        put(meta, key::GUARD, counts)?;
     }
     if batch.password_signal {
         put(meta, key::PASSWORD_SIGNAL, &true)?;
@@ -360,77 +434,4 @@ fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use redb::backends::InMemoryBackend;
-
-    use super::*;
-
-    fn message(n: u128) -> Message {
-        Message {
-            id: Uuid::from_u128(n),
-            kind: "k".into(),
-            object: Uuid::from_u128(n + 100),
-            content_type: "c".into(),
-            headers: BTreeMap::from([("relay-key-id".into(), "1".into())]),
-            body: vec![0, n as u8, 255].into(),
-        }
-    }
-
-    fn batch(n: u128) -> Batch {
-        Batch {
-            records: [(Uuid::from_u128(n), Record { dn: format!("CN={n}"), ..Record::default() })]
-                .into(),
-            messages: (0..12).map(|k| message(n * 100 + k)).collect(),
-            cursor: Some(Cursor(vec![n as u8])),
-            sequence: Some(n as u64),
-            password_signal: false,
-        }
-    }
-
-    #[test]
-    fn a_staged_batch_is_the_truth_only_after_the_commit() {
-        let store = Store::on(InMemoryBackend::new(), "s").expect("store");
-        assert!(!store.is_staged().expect("read"));
-        store.stage(&batch(1)).expect("stage");
-        assert!(store.is_staged().expect("read"));
-        assert_eq!(store.outbox().expect("read"), batch(1).messages);
-        assert_eq!(store.cursor().expect("read"), None);
-        assert_eq!(store.record(Uuid::from_u128(1)).expect("read"), None);
-        assert_eq!(store.sequence().expect("read"), 1, "a sequence in the outbox is in use");
-        store.commit().expect("commit");
-        assert!(!store.is_staged().expect("read"));
-        assert!(store.outbox().expect("read").is_empty());
-        assert_eq!(store.cursor().expect("read"), Some(Cursor(vec![1])));
-        assert_eq!(store.record(Uuid::from_u128(1)).expect("read").expect("there").dn, "CN=1");
-        store.apply(&Batch { messages: Vec::new(), ..batch(2) }).expect("apply");
-        assert_eq!(store.cursor().expect("read"), Some(Cursor(vec![2])));
-        assert_eq!(store.len().expect("read"), 2);
-        assert_eq!(store.alive(None, 1).expect("read"), [Uuid::from_u128(1)]);
-        let after = Some(Uuid::from_u128(1));
-        assert_eq!(store.alive(after, 9).expect("read"), [Uuid::from_u128(2)]);
-    }
-
-    #[test]
-    fn a_file_is_for_one_process_and_one_directory() {
-        let dir = tempfile::tempdir().expect("tempdir");
-        let path = dir.path().join("deeper/watcher.redb");
-        let store = Store::open(&path, "ldap:///dc=a").expect("made");
-        let error = Store::open(&path, "ldap:///dc=a").expect_err("in use");
-        assert!(matches!(error, StoreError::InUse(_)), "{error}");
-        store.stage(&batch(1)).expect("stage");
-        drop(store);
-        let error = Store::open(&path, "ldap:///dc=b").expect_err("other").to_string();
-        assert!(error.contains("ldap:///dc=a"), "{error}");
-        let store = Store::open(&path, "ldap:///dc=a").expect("opens");
-        assert_eq!(store.outbox().expect("read"), batch(1).messages, "kept over a restart");
-    }
-
-    #[test]
-    fn a_file_that_is_no_store_is_refused() {
-        let dir = tempfile::tempdir().expect("tempdir");
-        let path = dir.path().join("x");
-        std::fs::write(&path, b"not a database, and long enough to be looked at").expect("write");
-        let error = Store::open(&path, "s").expect_err("refused").to_string();
-        assert!(error.contains("state.path"), "{error}");
-    }
-}
+mod tests;

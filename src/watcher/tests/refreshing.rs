@@ -1,0 +1,170 @@
+//! What is told again on request.
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use super::world::*;
+use crate::{
+    config::model,
+    event::{Detail, Event, Kind, Reason, Waiting},
+    queue::{
+        Message,
+        refresh::{RefreshRequest, Why},
+    },
+};
+
+const WAITING: Waiting = Waiting { since: Timestamp::UNIX_EPOCH, attempt: 7 };
+
+fn bench() -> Bench {
+    Bench::with_users(2, model::Guard::default())
+}
+
+fn request(events: &[Event]) -> Message {
+    let object = events.first().map_or(object(0), |event| event.object);
+    let originals = events.iter().map(|event| (&Message::from_event(event)).into()).collect();
+    RefreshRequest { object, why: Why::Parked, originals, waiting: Some(WAITING) }.to_message()
+}
+
+/// What a request for these events tells.
+fn told_again(bench: &Bench, events: &[Event]) -> Vec<Event> {
+    bench.lock().requests.push(request(events));
+    assert!(bench.run());
+    assert!(bench.lock().requests.is_empty(), "acknowledged");
+    bench.told()
+}
+
+fn details(events: &[Event]) -> Vec<Detail> {
+    events.iter().map(|event| event.detail.clone()).collect()
+}
+
+/// Sets attributes of the first user, one after another, and returns what was told.
+fn tell(bench: &Bench, changes: &[(&'static str, &str)]) -> Vec<Event> {
+    for (name, value) in changes {
+        bench.set(0, name, Some(value));
+        assert!(bench.run());
+    }
+    bench.told()
+}
+
+const OFF: (&str, &str) = ("useraccountcontrol", "514");
+const ON: (&str, &str) = ("useraccountcontrol", "512");
+
+#[test]
+fn a_block_is_told_again_with_its_reason_now_and_only_while_it_lasts() {
+    let bench = bench();
+    let disabled = tell(&bench, &[OFF]);
+    let again = told_again(&bench, &disabled);
+    assert_eq!(details(&again), details(&disabled));
+    assert!(again[0].sequence > disabled[0].sequence);
+    assert_eq!(again[0].waiting, Some(WAITING));
+    tell(&bench, &[("accountexpires", "1"), ON]);
+    let again = told_again(&bench, &disabled);
+    assert_eq!(details(&again), [Detail::AccountDisabled { reason: Reason::Expired }]);
+    tell(&bench, &[("accountexpires", "0")]);
+    assert_eq!(told_again(&bench, &disabled), []);
+}
+
+#[test]
+fn a_change_that_is_found_on_the_way_is_told_first_and_once() {
+    let bench = bench();
+    let events = tell(&bench, &[OFF, ON, ("title", "Lead")]);
+    let (enabled, title) = (events[1].clone(), events[2].clone());
+    bench.set(0, "title", Some("Chief"));
+    bench.set(0, OFF.0, Some(OFF.1));
+    let told = told_again(&bench, &[enabled, title]);
+    let kinds: Vec<_> = told.iter().map(Event::kind).collect();
+    assert_eq!(kinds.iter().filter(|kind| **kind == Kind::AccountDisabled).count(), 1);
+    assert!(!kinds.contains(&Kind::AccountEnabled), "{kinds:?}");
+}
+
+#[test]
+fn only_the_latest_enabling_is_told_again_and_only_once() {
+    let bench = bench();
+    let events = tell(&bench, &[OFF, ON, OFF, ON]);
+    let enabled = |event: &Event| vec![event.clone()];
+    assert_eq!(told_again(&bench, &enabled(&events[1])), [], "an older one");
+    let again = told_again(&bench, &enabled(&events[3]));
+    assert_eq!(details(&again), [Detail::AccountEnabled { ended: Reason::Disabled }]);
+    assert_eq!(told_again(&bench, &enabled(&events[3])), [], "replayed twice");
+    assert_eq!(details(&told_again(&bench, &again)).len(), 1);
+}
+
+#[test]
+fn attributes_are_told_with_their_values_now_and_passwords_unless_a_newer_one_was() {
+    let bench = bench();
+    let title = tell(&bench, &[("title", "Lead")]);
+    tell(&bench, &[("title", "Chief")]);
+    let attributes = [("title".to_owned(), vec!["Chief".to_owned()])].into();
+    let again = told_again(&bench, &title);
+    assert_eq!(details(&again), [Detail::AttributesModified { attributes }]);
+    let passwords = tell(&bench, &[("pwdlastset", "10"), ("pwdlastset", "20")]);
+    assert_eq!(passwords.len(), 2);
+    assert_eq!(told_again(&bench, &passwords[..1]), []);
+    assert_eq!(told_again(&bench, &passwords[1..]).len(), 1);
+}
+
+#[test]
+fn without_an_original_nobody_is_enabled() {
+    let bench = bench();
+    tell(&bench, &[OFF, ON, ("title", "Lead")]);
+    let kinds = |events: &[Event]| events.iter().map(Event::kind).collect::<Vec<_>>();
+    assert_eq!(kinds(&told_again(&bench, &[])), [Kind::AttributesModified]);
+    tell(&bench, &[OFF]);
+    let told = told_again(&bench, &[]);
+    assert_eq!(kinds(&told), [Kind::AccountDisabled, Kind::AttributesModified]);
+}
+
+#[test]
+fn requests_of_one_user_that_wait_together_are_one() {
+    let bench = bench();
+    let events = tell(&bench, &[OFF, ("title", "Lead")]);
+    let both = [request(&events[..1]), request(&events[1..]), request(&events)];
+    bench.lock().requests.extend(both);
+    assert!(bench.run());
+    assert_eq!(details(&bench.told()), details(&events));
+}
+
+#[test]
+fn what_is_not_ours_changes_nobody_and_stops_nothing() {
+    let bench = bench();
+    let disabled = tell(&bench, &[OFF]);
+    let mut foreign = disabled[0].clone();
+    foreign.source = "ldap:///dc=elsewhere".into();
+    assert_eq!(told_again(&bench, &[disabled[0].clone(), foreign]), []);
+    let mut other = disabled[0].clone();
+    other.object = object(1);
+    assert_eq!(told_again(&bench, &[disabled[0].clone(), other]), []);
+    let garbage = Message { body: Bytes::from_static(b"\xff{"), ..request(&[]) };
+    bench.lock().requests.push(garbage);
+    assert_eq!(told_again(&bench, &disabled).len(), 1, "the next one is handled");
+}
+
+#[test]
+fn who_is_gone_waits_for_the_changes_to_tell() {
+    let bench = bench();
+    let events = tell(&bench, &[OFF, ON, ("title", "Lead")]);
+    bench.set(0, "isdeleted", Some("TRUE"));
+    assert!(bench.run());
+    let deleted = bench.told();
+    assert_eq!(details(&deleted), [Detail::UserDeleted]);
+    assert_eq!(told_again(&bench, &events[1..]), [], "not while deleted");
+    assert_eq!(details(&told_again(&bench, &events[..1])), [Detail::UserDeleted]);
+
+    // Gone after the changes were read, before the request was handled.
+    let bench = self::bench();
+    let events = tell(&bench, &[("title", "Lead")]);
+    bench.lock().requests.push(request(&events));
+    assert!(bench.run_with_gone(0));
+    assert_eq!(bench.lock().requests.len(), 1, "postponed");
+    assert_eq!(bench.told(), []);
+    assert!(bench.run());
+    assert_eq!(details(&bench.told()), details(&events), "a server that lagged");
+}
+
+#[test]
+fn who_is_unknown_enters_if_the_directory_has_it() {
+    let bench = bench();
+    let mut events = tell(&bench, &[OFF]);
+    events[0].object = object(9);
+    assert_eq!(told_again(&bench, &events), []);
+}
