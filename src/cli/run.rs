@@ -150,6 +150,8 @@ async fn consumer(
         broker,
         graph: Arc::new(graph),
         rules: Rules::new(&config.apply, &config.scope.protected)?,
+        parking: config.parking.clone(),
+        max_age: config.security.max_age,
         source: source_of(&config.directory.base_dn),
         verifier: Arc::clone(&keys.verifier),
         health: health.clone(),

@@ -73,6 +73,19 @@ apply2: {}
 }
 
 #[test]
+fn delays_of_parking_have_a_queue_and_an_order() {
+    let told = |parking: &str| {
+        let text = format!("{GOOD}\nparking: {{ {parking} }}\n");
+        parse(&text, &[], Role::Run).map(drop).map_err(|invalid| invalid.to_string())
+    };
+    assert_eq!(told("first_delay: 1s, max_delay: 15s, horizon: 0s"), Ok(()));
+    let short = told("first_delay: 1s, max_delay: 14s").expect_err("refused");
+    assert!(short.contains("parking.max_delay: \"14s\" is too short; write 15s"), "{short}");
+    let order = told("first_delay: 5m, max_delay: 1m").expect_err("refused");
+    assert!(order.contains("parking.first_delay: \"5m\" is longer"), "{order}");
+}
+
+#[test]
 fn each_role_needs_its_own_half_only() {
     let watch = "
 directory: { urls: ['ldap://127.0.0.5'], base_dn: 'DC=a', bind: { user: u, password_file: p } }

@@ -8,6 +8,7 @@ use super::{
     Config, Problem, Role,
     model::{BindMethod, BrokerKind, Credential, Doorbell, Source},
 };
+use crate::queue::ParkingDelay;
 
 /// Everything that is wrong with `config` for `role`.
 pub fn problems(config: &Config, role: Role) -> Vec<Problem> {
@@ -24,6 +25,7 @@ pub fn problems(config: &Config, role: Role) -> Vec<Problem> {
     if role.applies() {
         graph(config, &mut found);
     }
+    parking(config, &mut found);
     not_yet(config, &mut found);
     intervals(config, &mut found);
     if config.admin.listen.parse::<std::net::SocketAddr>().is_err() {
@@ -248,6 +250,23 @@ fn graph(config: &Config, found: &mut Vec<Problem>) {
     }
 }
 
+fn parking(config: &Config, found: &mut Vec<Problem>) {
+    let parking = &config.parking;
+    let [shortest, ..] = ParkingDelay::ALL;
+    let problem = |key, what, remedy: String, value| {
+        Problem::at(key, what, remedy).with_value(humantime::format_duration(value))
+    };
+    if parking.max_delay < shortest.duration() {
+        let least = humantime::format_duration(shortest.duration());
+        let (key, remedy) = ("parking.max_delay", format!("write {least} or more"));
+        found.push(problem(key, "is too short", remedy, parking.max_delay));
+    } else if parking.first_delay > parking.max_delay {
+        let remedy = "write no more than parking.max_delay".to_owned();
+        let what = "is longer than the longest delay";
+        found.push(problem("parking.first_delay", what, remedy, parking.first_delay));
+    }
+}
+
 /// What the format has room for and this version cannot do: refused, so that nobody relies on it.
 fn not_yet(config: &Config, found: &mut Vec<Problem>) {
     let directory = &config.directory;
@@ -313,6 +332,7 @@ fn intervals(config: &Config, found: &mut Vec<Problem>) {
             Duration::from_secs(60),
         ),
         ("graph.quota.per", config.graph.quota.per, Duration::from_secs(1)),
+        ("security.max_age", config.security.max_age, Duration::from_secs(1)),
     ] {
         if value < least {
             let least = humantime::format_duration(least);

@@ -2,9 +2,10 @@
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
+use jiff::Timestamp;
 use tokio::time::sleep;
 use tracing::debug;
 use uuid::Uuid;
@@ -13,7 +14,8 @@ use super::{
     cause,
     matching::{self, Match},
     outage::Outage,
-    pace::{MATCH_AGE, Pace, READ_LAG, REMEMBERED, VERIFY_READS},
+    pace::{LONGEST_WAIT, MATCH_AGE, Pace, READ_LAG, REMEMBERED, VERIFY_READS},
+    parking,
     plan::{Action, Plan, Skip, plan, skip_unseen},
     recent::Recent,
     rules::Rules,
@@ -44,6 +46,10 @@ pub enum Verdict {
         /// The actions.
         actions: Vec<Action>,
     },
+    /// Entra does not have the user; it may yet come.
+    Missing(Cause),
+    /// It enables, but was said too long ago.
+    TooOld,
     /// It cannot be applied.
     GivenUp(Cause),
 }
@@ -51,7 +57,7 @@ pub enum Verdict {
 /// Why one try did not succeed.
 enum Failure {
     Graph(GraphError),
-    Final(Cause),
+    Final(Verdict),
 }
 
 impl From<GraphError> for Failure {
@@ -73,17 +79,23 @@ struct Known {
 pub struct Applier {
     graph: Arc<GraphClient>,
     rules: Arc<Rules>,
-    outage: Outage,
+    max_age: Duration,
+    outage: Arc<Outage>,
     known: Mutex<Recent<Uuid, Known>>,
     pace: Pace,
 }
 
 impl Applier {
-    /// An applier that knows nobody yet.
-    pub fn new(graph: Arc<GraphClient>, rules: Arc<Rules>, pace: Pace) -> Applier {
-        let outage = Outage::new(Arc::clone(&graph), pace);
+    /// An applier that knows nobody yet, and applies no enabling event older than `max_age`.
+    pub fn new(
+        graph: Arc<GraphClient>,
+        rules: Arc<Rules>,
+        max_age: Duration,
+        outage: Arc<Outage>,
+        pace: Pace,
+    ) -> Applier {
         let known = Mutex::new(Recent::new(REMEMBERED));
-        Applier { graph, rules, outage, known, pace }
+        Applier { graph, rules, max_age, outage, known, pace }
     }
 
     /// Whether nothing is written.
@@ -103,13 +115,16 @@ impl Applier {
         let mut tries = 0;
         let mut failures = 0;
         loop {
-            self.outage.passed().await;
+            let turn = self.outage.turn(event.kind().lane()).await;
             tries += 1;
             let error = match self.attempt(event).await {
-                Ok(verdict) => return (verdict, tries),
-                Err(Failure::Final(cause)) => return (Verdict::GivenUp(cause), tries),
+                Ok(verdict) | Err(Failure::Final(verdict)) => {
+                    turn.succeeded();
+                    return (verdict, tries);
+                }
                 Err(Failure::Graph(error)) => error,
             };
+            drop(turn);
             debug!(event = %event.id, object = %event.object, %error, "graph did not accept");
             if error.may_be_outage() && self.outage.explains(&error).await {
                 continue;
@@ -120,7 +135,9 @@ impl Applier {
                 retry::Next::After(wait) if throttled => {
                     self.outage.hold(wait.max(backoff.next_delay()));
                 }
-                retry::Next::After(wait) => sleep(wait.max(backoff.next_delay())).await,
+                retry::Next::After(wait) => {
+                    sleep(wait.min(LONGEST_WAIT).max(backoff.next_delay())).await;
+                }
                 retry::Next::GiveUp => return (self.give_up(event, &error), tries),
             }
         }
@@ -130,19 +147,21 @@ impl Applier {
         match (&error.kind, error.operation) {
             // Whatever the user's flags said, somebody else is the source of these attributes.
             (ErrorKind::Mastered, Operation::UpdateUser) => return Verdict::Skipped(Skip::Ceded),
-            (ErrorKind::NotFound, Operation::DeleteUser) => {
-                return Verdict::Skipped(Skip::Unchanged);
+            (ErrorKind::NotFound, operation) if operation != Operation::FindUsers => {
+                self.known().remove(event.object);
+                return missing(event, cause::of_graph(event, error));
             }
-            (ErrorKind::NotFound, _) => self.known().remove(event.object),
             _ => {}
         }
         Verdict::GivenUp(cause::of_graph(event, error))
     }
 
     async fn attempt(&self, event: &Event) -> Result<Verdict, Failure> {
-        let Some(user) = self.find(event).await? else {
-            return Ok(Verdict::Skipped(Skip::Unchanged));
-        };
+        let enables = matches!(event.detail, Detail::AccountEnabled { .. });
+        if enables && parking::is_too_old(event, self.max_age, Timestamp::now()) {
+            return Ok(Verdict::TooOld);
+        }
+        let user = self.find(event).await?;
         let trusted = self.reads_are_current(event);
         let (actions, refused) = match plan(event, &user, &self.rules, trusted) {
             Plan::Skip(skip) => return Ok(Verdict::Skipped(skip)),
@@ -167,7 +186,7 @@ impl Applier {
             request_id = accepted.or(request_id);
         }
         if !refused.is_empty() {
-            return Err(Failure::Final(cause::refused(event, &refused)));
+            return Ok(Verdict::GivenUp(cause::refused(event, &refused)));
         }
         Ok(Verdict::Applied { user: id.to_owned(), request_id })
     }
@@ -197,21 +216,22 @@ impl Applier {
                 backoff.wait().await;
             }
         }
-        Err(Failure::Final(cause::not_verified(event)))
+        Err(Failure::Final(Verdict::GivenUp(cause::not_verified(event))))
     }
 
-    /// The user of an event, as it is now; none where the event tells its deletion and the user
-    /// that we knew is gone. It may have been our own request whose answer was lost.
-    async fn find(&self, event: &Event) -> Result<Option<User>, Failure> {
+    /// The user of an event, as it is now.
+    async fn find(&self, event: &Event) -> Result<User, Failure> {
         if let Some(id) = self.matched(event.object) {
             match self.graph.read_user(&id, &self.rules.select).await {
-                Ok(user) if matching::still_matches(&user, event) => return Ok(Some(user)),
+                Ok(user) if matching::still_matches(&user, event) => return Ok(user),
                 Ok(_) => {}
-                Err(error) if error.kind == ErrorKind::NotFound => {
-                    if event.detail == Detail::UserDeleted {
-                        return Ok(None);
-                    }
+                // Gone, perhaps by our own request whose answer was lost.
+                Err(error)
+                    if error.kind == ErrorKind::NotFound && event.detail == Detail::UserDeleted =>
+                {
+                    return Err(Failure::Final(Verdict::Skipped(Skip::Unchanged)));
                 }
+                Err(error) if error.kind == ErrorKind::NotFound => {}
                 Err(error) => return Err(error.into()),
             }
             self.known().remove(event.object);
@@ -223,17 +243,21 @@ impl Applier {
                 Match::Found(user) => {
                     let (id, matched) = (user.id().to_owned(), Instant::now());
                     self.known().insert(event.object, Known { id, matched, written: None });
-                    return Ok(Some(*user));
+                    return Ok(*user);
                 }
                 Match::Several(users) => {
-                    return Err(Failure::Final(cause::ambiguous(event, users)));
+                    let cause = cause::ambiguous(event, users);
+                    return Err(Failure::Final(Verdict::GivenUp(cause)));
                 }
                 Match::Foreign => foreign = true,
                 Match::Nobody => {}
             }
         }
-        let cause = if foreign { cause::foreign(event) } else { cause::not_found(event) };
-        Err(Failure::Final(cause))
+        Err(Failure::Final(if foreign {
+            Verdict::GivenUp(cause::foreign(event))
+        } else {
+            missing(event, cause::not_found(event))
+        }))
     }
 
     fn matched(&self, object: Uuid) -> Option<String> {
@@ -257,5 +281,13 @@ impl Applier {
 
     fn known(&self) -> MutexGuard<'_, Recent<Uuid, Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Entra does not have the user. Nobody waits for one that the directory has no more.
+fn missing(event: &Event, cause: Cause) -> Verdict {
+    match event.detail {
+        Detail::UserDeleted => Verdict::Skipped(Skip::Unchanged),
+        _ => Verdict::Missing(cause),
     }
 }

@@ -1,27 +1,33 @@
-//! One lane: receives, keeps each user's order, and works on many users at once.
+//! One lane: receives, and works on many users at once until the queue is lost or Graph is away
+//! for long.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-};
+use std::{sync::Arc, time::Instant};
 
 use futures_util::{
     StreamExt,
     future::{BoxFuture, FutureExt},
     stream::FuturesUnordered,
 };
-use tokio::time::interval;
+use jiff::Timestamp;
+use tokio::{
+    sync::watch,
+    time::{interval, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::{
     PARTS, cause,
-    mailbox::Mailbox,
+    in_hand::InHand,
+    mailbox::Batch,
+    outage::Outage,
     pace::{BEAT, PREFETCH, Pace, REMEMBERED, USERS_AT_ONCE},
     plan::Skip,
     recent::Recent,
+    schedule::{Schedule, Work},
     settle::Settler,
+    take_over::TakeOver,
 };
 use crate::{
     event::{self, Event},
@@ -39,6 +45,8 @@ pub struct Lane {
     pub broker: Arc<dyn Broker>,
     /// What is done with what is received.
     pub settler: Arc<Settler>,
+    /// Whether Graph is there.
+    pub outage: Arc<Outage>,
     /// The directory whose events are applied.
     pub source: String,
     /// Recognizes the events of the watcher.
@@ -49,27 +57,61 @@ pub struct Lane {
     pub pace: Pace,
 }
 
+/// Why a session ended.
+enum End {
+    /// By shutdown, with nothing left at work.
+    Shutdown,
+    /// The queue was lost.
+    Lost(QueueError),
+    /// What came in then has been in hand for too long.
+    Overdue(Instant),
+}
+
 impl Lane {
     /// Serves the lane until shutdown, through every loss of the queue.
     pub async fn run(&self, shutdown: &CancellationToken) {
         let lane = self.lane.as_str();
+        let in_hand = InHand::new(self.lane);
         let mut backoff = Backoff::new(self.pace.queue.0, self.pace.queue.1);
         while let Some(subscribed) = shutdown.run_until_cancelled(self.subscribe()).await {
-            let error = match subscribed {
+            let end = match subscribed {
                 Ok(subscriber) => {
                     info!(lane, "receiving");
                     self.health.ready(self.part());
-                    match Session::new(self).serve(subscriber, shutdown, &mut backoff).await {
-                        Ok(()) => return,
-                        Err(error) => error,
+                    Session::new(self, &in_hand).serve(subscriber, shutdown, &mut backoff).await
+                }
+                Err(error) => End::Lost(error),
+            };
+            let wait = async {
+                match end {
+                    End::Shutdown => shutdown.cancelled().await,
+                    End::Lost(error) => {
+                        warn!(lane, %error, "the subscription ended, subscribing again");
+                        self.health.beat(self.part());
+                        backoff.wait().await;
+                    }
+                    End::Overdue(since) => {
+                        info!(lane, "what is in hand goes back to the queue, it was held for long");
+                        // It still waits for us, so the metric goes on.
+                        let _held = in_hand.hold(since);
+                        self.wait_for_graph().await;
                     }
                 }
-                Err(error) => error,
             };
-            warn!(lane, %error, "the subscription ended, subscribing again");
-            self.health.beat(self.part());
-            if shutdown.run_until_cancelled(backoff.wait()).await.is_none() {
+            if shutdown.run_until_cancelled(wait).await.is_none() {
                 return;
+            }
+        }
+    }
+
+    async fn wait_for_graph(&self) {
+        let mut beat = interval(BEAT);
+        let passed = self.outage.passed();
+        tokio::pin!(passed);
+        loop {
+            tokio::select! {
+                () = &mut passed => return,
+                _ = beat.tick() => self.health.beat(self.part()),
             }
         }
     }
@@ -92,24 +134,31 @@ impl Lane {
 /// deliveries unsettled, so that they come again to whoever serves them then.
 struct Session<'a> {
     lane: &'a Lane,
-    /// Users with something waiting or at work.
-    mailboxes: HashMap<Uuid, Mailbox<Delivery>>,
-    /// Users with something waiting and nothing at work, in the order in which they came.
-    ready: VecDeque<Uuid>,
+    in_hand: &'a InHand,
+    schedule: Schedule<Delivery>,
+    take_over: TakeOver,
     /// The last sequence that was settled, by user.
     settled: Recent<Uuid, u64>,
     working: FuturesUnordered<BoxFuture<'a, Done>>,
 }
 
-/// The end of a piece of work: of which user and up to which sequence, unless it was nobody's.
-type Done = Option<(Uuid, u64)>;
+/// The end of a piece of work.
+enum Done {
+    /// Of no user's.
+    Rejected,
+    /// The user's events are settled up to this sequence.
+    Settled(Uuid, u64),
+    /// It is to be done once more.
+    Again(Box<Batch<Delivery>>),
+}
 
 impl<'a> Session<'a> {
-    fn new(lane: &'a Lane) -> Session<'a> {
+    fn new(lane: &'a Lane, in_hand: &'a InHand) -> Session<'a> {
         Session {
             lane,
-            mailboxes: HashMap::new(),
-            ready: VecDeque::new(),
+            in_hand,
+            schedule: Schedule::new(),
+            take_over: TakeOver::new(lane.pace.take_over),
             settled: Recent::new(REMEMBERED),
             working: FuturesUnordered::new(),
         }
@@ -121,28 +170,40 @@ impl<'a> Session<'a> {
         mut subscriber: Box<dyn Subscriber>,
         shutdown: &CancellationToken,
         backoff: &mut Backoff,
-    ) -> Result<(), QueueError> {
+    ) -> End {
         let mut beat = interval(BEAT);
+        let mut paused = self.lane.outage.paused();
+        paused.mark_changed();
         loop {
             self.start_work();
+            let (overdue, wakes_at) = (self.overdue_at(&paused), self.schedule.wakes_at());
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 _ = beat.tick() => self.lane.health.beat(self.lane.part()),
                 Some(done) = self.working.next() => self.end_work(done),
-                delivery = subscriber.receive() => {
-                    self.take_in(delivery?);
-                    backoff.reset();
+                _ = paused.changed() => self.tell_pause(*paused.borrow_and_update()),
+                () = until(wakes_at) => self.schedule.wake(Instant::now()),
+                () = until(overdue) => {
+                    return End::Overdue(self.in_hand.oldest().unwrap_or_else(Instant::now));
+                }
+                delivery = subscriber.receive() => match delivery {
+                    Ok(delivery) => {
+                        self.take_in(delivery);
+                        backoff.reset();
+                    }
+                    Err(error) => return End::Lost(error),
                 }
             }
         }
         while self.working.next().await.is_some() {}
-        Ok(())
+        End::Shutdown
     }
 
     fn take_in(&mut self, delivery: Delivery) {
         if let Err(error) = self.lane.verifier.verify(&delivery.message) {
             return self.reject(delivery, None, cause::bad_signature(&error));
         }
+        let delivery = self.in_hand.take(delivery);
         let event = match Event::from_json(&delivery.message.body) {
             Ok(event) => event,
             Err(error) => return self.reject(delivery, None, cause::malformed(&error)),
@@ -156,51 +217,72 @@ impl<'a> Session<'a> {
             let cause = cause::misplaced(&event, self.lane.lane);
             return self.reject(delivery, Some(event), cause);
         }
-        let object = event.object;
-        let mailbox = self.mailboxes.entry(object).or_insert_with(|| {
-            self.ready.push_back(object);
-            Mailbox::new()
-        });
-        mailbox.push(event, delivery);
+        self.take_over.received(delivery.redelivered, Instant::now());
+        self.schedule.push(event, delivery);
     }
 
     fn reject(&mut self, delivery: Delivery, event: Option<Event>, cause: Cause) {
         let settler = &self.lane.settler;
         let reject = async move {
             settler.reject(delivery, event.as_ref(), cause).await;
-            None
+            Done::Rejected
         };
         self.working.push(reject.boxed());
     }
 
     fn start_work(&mut self) {
         while self.working.len() < USERS_AT_ONCE
-            && let Some(object) = self.ready.pop_front()
+            && let Some((batch, work)) = self.schedule.next(self.take_over.ends(Instant::now()))
         {
-            let batch = self.mailboxes.get_mut(&object).and_then(Mailbox::next);
-            let Some(batch) = batch else { continue };
             let settler = &self.lane.settler;
-            let sequence = batch.event.sequence;
+            let (object, sequence) = (batch.event.object, batch.event.sequence);
             let last = self.settled.get(object).copied().unwrap_or_default();
             let work = async move {
-                if sequence <= last {
+                if sequence <= last || work == Work::Supersede {
                     settler.skip(batch.parcels, Skip::Superseded).await;
+                } else if work == Work::Secure {
+                    if let Some(batch) = settler.secure(batch).await {
+                        return Done::Again(Box::new(batch));
+                    }
                 } else {
                     settler.settle(batch).await;
                 }
-                Some((object, sequence.max(last)))
+                Done::Settled(object, sequence.max(last))
             };
             self.working.push(work.boxed());
         }
     }
 
-    /// The user's turn is over: whoever else waits comes first.
     fn end_work(&mut self, done: Done) {
-        let Some((object, sequence)) = done else { return };
-        self.settled.insert(object, sequence);
-        match self.mailboxes.get(&object) {
-            Some(mailbox) if !mailbox.is_empty() => self.ready.push_back(object),
-            _ => drop(self.mailboxes.remove(&object)),
+        match done {
+            Done::Rejected => {}
+            Done::Settled(object, sequence) => {
+                self.settled.insert(object, sequence);
+                self.schedule.end(object);
+            }
+            Done::Again(batch) => {
+                self.schedule.again(*batch, self.take_over.ends(Instant::now()));
+            }
         }
+    }
+
+    /// When something will have been in hand for too long.
+    fn overdue_at(&self, paused: &watch::Receiver<Option<Timestamp>>) -> Option<Instant> {
+        let pace = &self.lane.pace;
+        let limit = if paused.borrow().is_some() { pace.paused } else { pace.held };
+        Some(self.in_hand.oldest()? + limit)
+    }
+
+    fn tell_pause(&self, since: Option<Timestamp>) {
+        let detail = since.map(|since| format!("waiting for Graph since {since:.0}"));
+        self.lane.health.detail(self.lane.part(), &detail.unwrap_or_default());
+    }
+}
+
+/// Returns at this time; without one, never.
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time.into()).await,
+        None => std::future::pending().await,
     }
 }

@@ -44,6 +44,21 @@ impl<T> Mailbox<T> {
         self.waiting.push_back(Parcel { event, receipt });
     }
 
+    /// Puts back what was taken last.
+    pub fn put_back(&mut self, parcels: Vec<Parcel<T>>) {
+        parcels.into_iter().rev().for_each(|parcel| self.waiting.push_front(parcel));
+    }
+
+    /// The event at the head.
+    pub fn peek(&self) -> Option<&Event> {
+        self.iter().next()
+    }
+
+    /// All events, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &Event> {
+        self.waiting.iter().map(|parcel| &parcel.event)
+    }
+
     /// What is next: the event at the head, together with the changes of attributes that follow
     /// it if it is one too. Everything else keeps its place: a disable that an enable follows is
     /// not undone by it but applied before it.

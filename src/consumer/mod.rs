@@ -1,31 +1,39 @@
 //! The consumers: they take events from the queue and make Graph as the events say.
 //!
 //! ```text
-//! receive ─▶ verify ─▶ mailbox of the user ─▶ find ─▶ plan ─▶ Graph ─▶ settle: ack · dead letter
+//! receive ─▶ verify ─▶ mailbox of the user ─▶ find ─▶ plan ─▶ Graph ─▶ settle: ack · park · dead letter
 //! ```
 //!
 //! Each lane is a loop of its own ([`lane`]). It works on many users at once and on one user in
-//! order ([`mailbox`]): changes of attributes that wait together become one, account states never
-//! do. An event whose failure Graph as a whole explains waits ([`outage`]); one that fails alone
-//! is tried some times and then given up with a reason and a remedy ([`cause`]).
+//! order ([`schedule`], [`mailbox`]): changes of attributes that wait together become one, account
+//! states never do. An event whose failure Graph as a whole explains waits ([`outage`]); one whose
+//! user is not in Entra yet goes back to the watcher, which tells it anew some time later
+//! ([`parking`]); one that fails alone is tried some times and then given up with a reason and a
+//! remedy ([`cause`]).
 
 mod apply;
 mod cause;
+mod in_hand;
 mod lane;
 mod mailbox;
 mod matching;
 mod outage;
 mod pace;
+mod parking;
 mod plan;
 mod property;
 mod protected;
+mod ramp;
 mod recent;
 mod rules;
+mod schedule;
+mod send;
 mod settle;
+mod take_over;
 #[cfg(all(test, feature = "sandbox"))]
 mod tests;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
@@ -33,12 +41,13 @@ use tracing::debug;
 
 pub use rules::{Rules, RulesError};
 
-use self::{apply::Applier, lane::Lane, pace::Pace, settle::Settler};
+use self::{apply::Applier, lane::Lane, outage::Outage, pace::Pace, send::Sender, settle::Settler};
 use crate::{
+    config::model::Parking,
     event,
     graph::GraphClient,
     ops::{health::Health, metrics::METRICS},
-    queue::{Broker, Queue, Role},
+    queue::{Broker, ParkingDelay, Queue, Role},
     signing::Verifier,
 };
 
@@ -50,6 +59,10 @@ pub struct Consumer {
     pub graph: Arc<GraphClient>,
     /// What is done.
     pub rules: Rules,
+    /// How long a user that Entra does not have is waited for.
+    pub parking: Parking,
+    /// An enabling event that is older is told anew instead of being applied.
+    pub max_age: Duration,
     /// The directory whose events are applied, as [`event::source_of`] names it.
     pub source: String,
     /// Recognizes the events of the watcher.
@@ -69,26 +82,30 @@ pub async fn run(consumer: Consumer, shutdown: CancellationToken) {
 }
 
 async fn run_at(consumer: Consumer, shutdown: CancellationToken, pace: Pace) {
-    let Consumer { broker, graph, rules, source, verifier, health } = consumer;
-    let applier = Applier::new(graph, Arc::new(rules), pace);
-    let settler = Arc::new(Settler::new(applier, broker.publisher(Role::Other), pace));
+    let Consumer { broker, graph, rules, parking, max_age, source, verifier, health } = consumer;
+    let outage = Arc::new(Outage::new(Arc::clone(&graph), pace));
+    let applier = Applier::new(graph, Arc::new(rules), max_age, Arc::clone(&outage), pace);
+    let sender = Sender::new(broker.publisher(Role::Other), pace);
+    let settler = Arc::new(Settler::new(applier, sender, parking));
     let [urgent, bulk] = event::Lane::ALL.map(|lane| Lane {
         lane,
         broker: Arc::clone(&broker),
         settler: Arc::clone(&settler),
+        outage: Arc::clone(&outage),
         source: source.clone(),
         verifier: Arc::clone(&verifier),
         health: health.clone(),
         pace,
     });
-    tokio::join!(
-        urgent.run(&shutdown),
-        bulk.run(&shutdown),
-        shutdown.run_until_cancelled(measure_depth(broker.as_ref())),
-    );
+    let lanes = async { tokio::join!(urgent.run(&shutdown), bulk.run(&shutdown)) };
+    tokio::select! {
+        _ = lanes => {}
+        () = outage.keep_asking() => {}
+        () = measure_depth(broker.as_ref()) => {}
+    }
 }
 
-/// Keeps the metric of waiting messages up to date.
+/// Keeps the metrics of waiting messages up to date.
 async fn measure_depth(broker: &dyn Broker) {
     let mut ticks = interval(pace::DEPTH_INTERVAL);
     loop {
@@ -99,5 +116,13 @@ async fn measure_depth(broker: &dyn Broker) {
                 Err(error) => debug!(lane = lane.as_str(), %error, "the depth is not known"),
             }
         }
+        let mut parked = 0;
+        for delay in ParkingDelay::ALL {
+            match broker.depth(Queue::Parked(delay)).await {
+                Ok(messages) => parked += messages,
+                Err(error) => debug!(delay = delay.as_str(), %error, "the depth is not known"),
+            }
+        }
+        METRICS.parked_messages(parked);
     }
 }

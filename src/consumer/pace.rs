@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::graph;
+
 /// Users that a lane works on at the same time.
 pub const USERS_AT_ONCE: usize = 64;
 
@@ -20,13 +22,20 @@ pub const READ_LAG: Duration = Duration::from_secs(60);
 /// How often a block is read back.
 pub const VERIFY_READS: u32 = 8;
 
+/// The longest wait that Graph can ask for one user's request while it answers others: all tries
+/// together must stay below [`Pace::held`].
+pub const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// A wait that Graph asks for and that is at least so long counts as a pause.
+pub const NOTABLE_WAIT: Duration = Duration::from_secs(2);
+
 /// How often a lane that has nothing to do tells that it lives.
 pub const BEAT: Duration = Duration::from_secs(30);
 
 /// How often the depth of the lanes is asked for.
 pub const DEPTH_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Waits that grow: the first, and the longest.
+/// How long the consumers wait. Of waits that grow: the first, and the longest.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
     /// Before an event is tried again.
@@ -37,6 +46,14 @@ pub struct Pace {
     pub verify: (Duration, Duration),
     /// Before the queue is asked again.
     pub queue: (Duration, Duration),
+    /// For so long after a partition was taken over, requests of its former holder may still take
+    /// effect.
+    pub take_over: Duration,
+    /// While Graph is away nothing is kept in hand for longer than this: it goes back to the queue.
+    pub paused: Duration,
+    /// At no time anything is kept in hand for longer than this. RabbitMQ closes the channel of a
+    /// consumer that holds a delivery for half an hour (`consumer_timeout`).
+    pub held: Duration,
 }
 
 impl Default for Pace {
@@ -46,6 +63,9 @@ impl Default for Pace {
             probe: (Duration::from_secs(1), Duration::from_secs(30)),
             verify: (Duration::from_millis(100), Duration::from_secs(5)),
             queue: (Duration::from_millis(500), Duration::from_secs(30)),
+            take_over: graph::REQUEST_TIMEOUT,
+            paused: Duration::from_secs(5 * 60),
+            held: Duration::from_secs(20 * 60),
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Settles deliveries: acknowledged once applied, or once their dead letter is safe.
+//! Settles deliveries: acknowledged once applied, or once what stands for them is safe elsewhere.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
 use tracing::{info, warn};
@@ -10,27 +10,30 @@ use super::{
     apply::{Applier, Verdict},
     cause::user_name,
     mailbox::{Batch, Parcel},
-    pace::{Pace, REMEMBERED},
+    pace::REMEMBERED,
+    parking,
     plan::Skip,
     recent::Recent,
+    send::Sender,
 };
 use crate::{
-    event::{Detail, Event, Kind, Lane},
-    net::backoff::Backoff,
+    config::model::Parking,
+    event::{Detail, Event, Kind, Lane, MAX_BODY},
     ops::metrics::{METRICS, Outcome},
     queue::{
-        Delivery, Publisher, Queue,
+        Delivery, Queue,
         dead_letter::{Cause, DeadLetter},
+        refresh::Why,
     },
 };
 
 /// Settles what the lanes receive. One for both lanes.
 pub struct Settler {
     applier: Applier,
-    publisher: Arc<dyn Publisher>,
+    sender: Sender,
+    parking: Parking,
     /// Sequence of the deletion that was applied to a user.
     deleted: Mutex<Recent<Uuid, u64>>,
-    pace: Pace,
 }
 
 /// How often, and since when, something was tried.
@@ -41,23 +44,38 @@ struct Tries {
 }
 
 impl Settler {
-    /// Settles by this applier, with dead letters for this publisher.
-    pub fn new(applier: Applier, publisher: Arc<dyn Publisher>, pace: Pace) -> Settler {
-        Settler { applier, publisher, deleted: Mutex::new(Recent::new(REMEMBERED)), pace }
+    /// Settles by this applier, and sends elsewhere what it cannot apply.
+    pub fn new(applier: Applier, sender: Sender, parking: Parking) -> Settler {
+        Settler { applier, sender, parking, deleted: Mutex::new(Recent::new(REMEMBERED)) }
     }
 
     /// Applies a batch and settles each of its deliveries.
     pub async fn settle(&self, batch: Batch<Delivery>) {
+        self.apply(batch, false).await;
+    }
+
+    /// Applies a batch and returns it, for it is to be applied once more; settles it where it
+    /// could not be applied.
+    pub async fn secure(&self, batch: Batch<Delivery>) -> Option<Batch<Delivery>> {
+        self.apply(batch, true).await
+    }
+
+    async fn apply(&self, batch: Batch<Delivery>, again: bool) -> Option<Batch<Delivery>> {
         let Batch { event, parcels } = batch;
         if self.is_superseded(&event) {
-            return self.skip(parcels, Skip::Superseded).await;
+            self.skip(parcels, Skip::Superseded).await;
+            return None;
         }
         let since = Timestamp::now();
         let (verdict, number) = self.applier.apply(&event).await;
+        let tries = Tries { number, since };
         match verdict {
             Verdict::Applied { user, request_id } => {
                 log_applied(&event, parcels.len(), &user, request_id.as_deref());
                 self.remember_deletion(&event);
+                if again {
+                    return Some(Batch { event, parcels });
+                }
                 self.accept(parcels).await;
             }
             Verdict::Skipped(skip) => {
@@ -73,19 +91,65 @@ impl Settler {
                 info!(event = %event.id, %object, kind, user, actions, "would apply");
                 self.finish(parcels, Outcome::Skipped).await;
             }
-            Verdict::GivenUp(cause) if self.applier.observes() => {
+            Verdict::Missing(cause) | Verdict::GivenUp(cause) if self.applier.observes() => {
                 let (reason, object) = (cause.reason.as_str(), event.object);
                 let Cause { sentence, remedy, .. } = cause;
-                info!(event = %event.id, %object, reason, sentence, remedy, "would give up");
+                info!(event = %event.id, %object, reason, sentence, remedy, "would not apply");
                 self.finish(parcels, Outcome::Skipped).await;
             }
+            Verdict::TooOld if self.applier.observes() => {
+                info!(event = %event.id, object = %event.object, "would ask for the state now");
+                self.finish(parcels, Outcome::Skipped).await;
+            }
+            Verdict::Missing(cause) => self.park(parcels, cause, tries).await,
+            Verdict::TooOld => self.refresh(parcels).await,
             Verdict::GivenUp(cause) => {
                 for Parcel { event, receipt } in parcels {
-                    let tries = Tries { number, since };
                     self.bury(receipt, Some(&event), cause.clone(), tries).await;
                 }
             }
         }
+        None
+    }
+
+    /// Sends back to the watcher, after a while, what waits for its user; what has waited for the
+    /// whole horizon is given up.
+    async fn park(&self, parcels: Vec<Parcel<Delivery>>, cause: Cause, tries: Tries) {
+        let now = tries.since;
+        let (over, waiting): (Vec<_>, Vec<_>) =
+            parcels.into_iter().partition(|it| parking::is_over(&self.parking, &it.event, now));
+        for Parcel { event, receipt } in over {
+            let tries = event.waiting.map_or(tries, |waiting| Tries {
+                number: waiting.attempt.saturating_add(tries.number),
+                since: waiting.since,
+            });
+            self.bury(receipt, Some(&event), cause.clone(), tries).await;
+        }
+        let Some(Parcel { event, .. }) = waiting.first() else { return };
+        let round = parking::next_round(&waiting, now);
+        let delay = parking::delay(&self.parking, round.attempt);
+        let (object, attempt) = (event.object, round.attempt);
+        info!(%object, since = %round.since, attempt, delay = delay.as_str(), "parked: the user is not in entra");
+        let requests = parking::requests(&waiting, Why::Parked, round);
+        self.sender.send(Queue::Parked(delay), &requests).await;
+        self.finish(waiting, Outcome::Parked).await;
+    }
+
+    /// Asks the watcher for the state of now instead of applying an old one; at once, but not
+    /// where this was done before: then a clock is wrong, and haste would mend nothing.
+    async fn refresh(&self, parcels: Vec<Parcel<Delivery>>) {
+        let Some(Parcel { event, .. }) = parcels.first() else { return };
+        let round = parking::next_round(&parcels, Timestamp::now());
+        let queue = match event.waiting {
+            None => Queue::Refresh,
+            Some(_) => Queue::Parked(parking::delay(&self.parking, round.attempt)),
+        };
+        let (id, object, told) = (event.id, event.object, event.time);
+        let remedy = "if this repeats, compare the clocks of watcher and consumer";
+        warn!(event = %id, %object, %told, remedy, "too old to enable anybody, asking for the state now");
+        let requests = parking::requests(&parcels, Why::TooOld, round);
+        self.sender.send(queue, &requests).await;
+        self.finish(parcels, Outcome::Refreshed).await;
     }
 
     /// Settles deliveries for which nothing is to be done.
@@ -123,24 +187,28 @@ impl Settler {
     }
 
     /// Publishes the dead letter and acknowledges only then.
-    async fn bury(&self, delivery: Delivery, event: Option<&Event>, cause: Cause, tries: Tries) {
-        let (id, object) = (delivery.message.id, delivery.message.object);
+    async fn bury(
+        &self,
+        delivery: Delivery,
+        event: Option<&Event>,
+        mut cause: Cause,
+        tries: Tries,
+    ) {
+        let mut kept = delivery.message.clone();
+        if kept.body.len() > MAX_BODY {
+            let size = kept.body.len();
+            kept.body.truncate(MAX_BODY);
+            cause.sentence += &format!("; of its {size} bytes the first {MAX_BODY} are kept");
+        }
+        let (id, object) = (kept.id, kept.object);
         let kind = event.map(Event::kind);
         let (reason, sentence, remedy) = (cause.reason, &cause.sentence, &cause.remedy);
         let name = kind.map_or("unknown", Kind::as_str);
         warn!(event = %id, %object, kind = name, reason = reason.as_str(), sentence, remedy, "gave up");
         let user = event.and_then(user_name).map(str::to_owned);
         let now = Timestamp::now();
-        let letter =
-            DeadLetter::new(&delivery.message, user, cause, tries.number, tries.since, now);
-        let message = letter.to_message();
-        let mut backoff = Backoff::new(self.pace.queue.0, self.pace.queue.1);
-        while let Err(error) =
-            self.publisher.publish(Queue::DeadLetters, std::slice::from_ref(&message)).await
-        {
-            warn!(event = %id, %error, "the dead letter could not be published yet");
-            backoff.wait().await;
-        }
+        let letter = DeadLetter::new(&kept, user, cause, tries.number, tries.since, now);
+        self.sender.send(Queue::DeadLetters, &[letter.to_message()]).await;
         METRICS.dead_lettered(reason);
         METRICS.settled(kind, Outcome::DeadLettered);
         acknowledge(delivery).await;

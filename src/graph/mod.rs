@@ -22,5 +22,6 @@ mod users;
 pub use client::{GraphClient, SetupError};
 pub use error::{ErrorKind, GraphError};
 pub use operation::Operation;
+pub use transport::REQUEST_TIMEOUT;
 pub use user::User;
 pub use users::{Accepted, Filter};

@@ -17,7 +17,9 @@ use super::{
 use crate::ops::metrics::METRICS;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const TOTAL_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A request that has no answer after this time is given up.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The largest answer that is read, in bytes.
 const MAX_ANSWER: usize = 4 << 20;
@@ -104,7 +106,7 @@ fn build(tls: &ClientConfig, proxied: bool) -> Result<Client, reqwest::Error> {
         .tls_backend_preconfigured(tls.clone())
         .user_agent(concat!("entra-relay/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
-        .timeout(TOTAL_TIMEOUT)
+        .timeout(REQUEST_TIMEOUT)
         // A redirect would carry the token or the secret elsewhere.
         .redirect(redirect::Policy::none());
     if proxied { builder } else { builder.no_proxy() }.build()

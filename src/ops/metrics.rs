@@ -3,9 +3,12 @@
 //! Labels are bounded and never hold a user. Label sets that are known are initialised to zero,
 //! so that a rate over them is defined from the first scrape.
 
-use std::sync::{
-    LazyLock,
-    atomic::{AtomicI64, Ordering},
+use std::{
+    sync::{
+        LazyLock, Mutex, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Instant,
 };
 
 use jiff::Timestamp;
@@ -33,19 +36,31 @@ pub enum Outcome {
     Coalesced,
     /// The configuration says to do nothing, or a newer event was applied before.
     Skipped,
+    /// Its user is not in Entra yet: it is told anew later.
+    Parked,
+    /// Too old to be applied: it is told anew.
+    Refreshed,
     /// Given up.
     DeadLettered,
 }
 
 impl Outcome {
-    const ALL: [Outcome; 4] =
-        [Outcome::Applied, Outcome::Coalesced, Outcome::Skipped, Outcome::DeadLettered];
+    const ALL: [Outcome; 6] = [
+        Outcome::Applied,
+        Outcome::Coalesced,
+        Outcome::Skipped,
+        Outcome::Parked,
+        Outcome::Refreshed,
+        Outcome::DeadLettered,
+    ];
 
     fn as_str(self) -> &'static str {
         match self {
             Outcome::Applied => "applied",
             Outcome::Coalesced => "coalesced",
             Outcome::Skipped => "skipped",
+            Outcome::Parked => "parked",
+            Outcome::Refreshed => "refreshed",
             Outcome::DeadLettered => "dead_lettered",
         }
     }
@@ -94,6 +109,10 @@ pub struct Metrics {
     settled: IntCounterVec,
     dead_lettered: IntCounterVec,
     queue_messages: IntGaugeVec,
+    parked_messages: IntGauge,
+    oldest_unsettled: IntGaugeVec,
+    /// By lane, in the order of [`Lane::ALL`].
+    unsettled_since: Mutex<[Option<Instant>; 2]>,
     /// Whether the watcher is connected to a domain controller.
     pub directory_connected: IntGauge,
     /// Whether the process is connected to its broker.
@@ -105,7 +124,7 @@ pub struct Metrics {
     pub graph_seconds: Histogram,
     /// Answers 429.
     pub graph_throttled: IntCounter,
-    /// Whether consumption is paused by an outage of Graph.
+    /// Whether consumption is paused, by an outage of Graph or because Graph asked to wait.
     pub graph_paused: IntGauge,
     /// Whether directory and Entra were never compared since the last baseline.
     pub unreconciled: IntGauge,
@@ -175,6 +194,24 @@ impl Metrics {
                     &["lane"],
                 ),
             ),
+            parked_messages: add(
+                &registry,
+                IntGauge::new(
+                    "relay_parked_messages",
+                    "Messages that wait for their user to come into being in Entra",
+                ),
+            ),
+            oldest_unsettled: add(
+                &registry,
+                IntGaugeVec::new(
+                    Opts::new(
+                        "relay_oldest_unsettled_seconds",
+                        "Seconds since the oldest event in hand was received, by lane",
+                    ),
+                    &["lane"],
+                ),
+            ),
+            unsettled_since: Mutex::default(),
             directory_connected: add(
                 &registry,
                 IntGauge::new(
@@ -278,6 +315,7 @@ impl Metrics {
         }
         for lane in Lane::ALL {
             self.queue_messages.with_label_values(&[lane.as_str()]);
+            self.oldest_unsettled.with_label_values(&[lane.as_str()]);
         }
         for outcome in RefreshOutcome::ALL {
             for why in WHYS {
@@ -317,6 +355,17 @@ impl Metrics {
         self.queue_messages.with_label_values(&[lane.as_str()]).set(messages);
     }
 
+    /// How many messages are parked.
+    pub fn parked_messages(&self, messages: u64) {
+        self.parked_messages.set(i64::try_from(messages).unwrap_or(i64::MAX));
+    }
+
+    /// Since when the oldest event in hand is unsettled, if there is one.
+    pub fn oldest_unsettled(&self, lane: Lane, since: Option<Instant>) {
+        let mut unsettled = self.unsettled_since.lock().unwrap_or_else(PoisonError::into_inner);
+        unsettled[lane as usize] = since;
+    }
+
     /// A request to Graph ended; status 0 where no answer came.
     pub fn graph_request(&self, operation: &str, status: u16, seconds: f64) {
         self.graph_requests.with_label_values(&[operation, &status.to_string()]).inc();
@@ -352,6 +401,12 @@ impl Metrics {
         let moved = self.cursor_moved.load(Ordering::Relaxed);
         if moved > 0 {
             self.cursor_age.set((Timestamp::now().as_second() - moved).max(0));
+        }
+        let unsettled = *self.unsettled_since.lock().unwrap_or_else(PoisonError::into_inner);
+        for (lane, since) in Lane::ALL.into_iter().zip(unsettled) {
+            let age = since.map_or(0, |since| since.elapsed().as_secs());
+            let age = i64::try_from(age).unwrap_or(i64::MAX);
+            self.oldest_unsettled.with_label_values(&[lane.as_str()]).set(age);
         }
         let mut text = Vec::new();
         TextEncoder::new()
@@ -395,8 +450,12 @@ mod tests {
         assert!(text.contains("relay_dead_lettered_total{reason=\"user_not_found\"} 0"));
         metrics.published(Kind::AccountDisabled);
         metrics.graph_request("patch_user", 429, 0.1);
+        let minute = std::time::Duration::from_secs(60);
+        metrics.oldest_unsettled(Lane::Bulk, Instant::now().checked_sub(minute));
         let text = metrics.render();
         assert!(text.contains("relay_events_published_total{type=\"account.disabled\"} 1"));
         assert!(text.contains("relay_graph_throttled_total 1"));
+        assert!(text.contains("relay_oldest_unsettled_seconds{lane=\"bulk\"} 6"));
+        assert!(text.contains("relay_oldest_unsettled_seconds{lane=\"urgent\"} 0"));
     }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{
+    event::{MAX_BODY, Waiting},
     graph::stub::{Stub, grant},
     queue::dead_letter::DeadReason,
     sandbox::graph::DirectoryRole,
@@ -25,10 +26,13 @@ async fn dead_letter(world: &mut World, event: &Event) -> DeadLetter {
 #[tokio::test]
 async fn a_user_that_entra_does_not_have() {
     let mut world = World::new().await;
-    let letter = dead_letter(&mut world, &event(1, 1, DISABLED)).await;
+    let mut disable = event(1, 1, DISABLED);
+    let since = Timestamp::UNIX_EPOCH;
+    disable.waiting = Some(Waiting { since, attempt: 7 });
+    let letter = dead_letter(&mut world, &disable).await;
     assert_eq!(letter.cause.reason, DeadReason::UserNotFound);
     assert_eq!(letter.user.as_deref(), Some("user1@contoso.com"));
-    assert_eq!(letter.attempts, 1);
+    assert_eq!((letter.attempts, letter.first_tried), (8, since));
 }
 
 #[tokio::test]
@@ -110,6 +114,21 @@ async fn a_user_whose_requests_always_fail_stops_nobody_else() {
 }
 
 #[tokio::test]
+async fn a_huge_body_is_kept_in_part() {
+    let mut world = World::new().await;
+    let mut poison = Message::from_event(&event(1, 1, DISABLED));
+    poison.body = vec![b'x'; 3 * MAX_BODY].into();
+    world.queue.put(Queue::Lane(Lane::Urgent), poison);
+    world.start();
+    world.drained().await;
+    let letters = world.dead_letters();
+    let kept = letters[0].original.message().expect("base64");
+    assert_eq!(kept.body.len(), MAX_BODY);
+    assert!(letters[0].cause.sentence.contains("3145728 bytes"), "{}", letters[0].cause.sentence);
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn what_is_no_event_of_this_directory_keeps_its_bytes() {
     let mut world = World::new().await;
     let user = world.user(1);
@@ -134,6 +153,7 @@ async fn what_is_no_event_of_this_directory_keeps_its_bytes() {
 #[tokio::test]
 async fn a_delivery_is_kept_until_its_dead_letter_is_safe() {
     let mut world = World::new().await;
+    world.parking.horizon = Duration::ZERO;
     world.queue.refuse(true);
     world.publish(&event(1, 1, DISABLED));
     world.publish(&event(2, 2, ENABLED));

@@ -1,7 +1,7 @@
 //! A queue in memory, whose connection can be broken.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering::SeqCst},
@@ -22,8 +22,8 @@ pub(super) struct Memory(Arc<Inner>);
 
 struct Inner {
     queues: Mutex<HashMap<Queue, Waiting>>,
-    /// Changes with every change of a queue; the number counts broken connections.
-    changes: watch::Sender<u64>,
+    /// Changes with every change of a queue.
+    changes: watch::Sender<()>,
     refuses: AtomicBool,
 }
 
@@ -31,7 +31,21 @@ struct Inner {
 struct Waiting {
     ready: VecDeque<(u64, Message)>,
     unsettled: BTreeMap<u64, Message>,
+    /// What was delivered before.
+    seen: BTreeSet<u64>,
     next: u64,
+    /// Counts subscriptions that have ended.
+    ended: u64,
+}
+
+impl Waiting {
+    /// Ends the subscription: what is unsettled goes back to its place.
+    fn end(&mut self) {
+        self.ended += 1;
+        for (place, message) in std::mem::take(&mut self.unsettled).into_iter().rev() {
+            self.ready.push_front((place, message));
+        }
+    }
 }
 
 fn unavailable() -> QueueError {
@@ -41,7 +55,7 @@ fn unavailable() -> QueueError {
 impl Memory {
     pub(super) fn new() -> Memory {
         let queues = Mutex::default();
-        let changes = watch::Sender::new(0);
+        let changes = watch::Sender::new(());
         Memory(Arc::new(Inner { queues, changes, refuses: AtomicBool::new(false) }))
     }
 
@@ -51,17 +65,23 @@ impl Memory {
         waiting.next += 1;
         waiting.ready.push_back((waiting.next, message));
         drop(queues);
-        self.0.changes.send_modify(|_| {});
+        self.0.changes.send_replace(());
     }
 
-    /// Ends all subscriptions: what is unsettled goes back to its place.
+    /// Ends all subscriptions.
     pub(super) fn break_connections(&self) {
-        for waiting in self.queues().values_mut() {
-            for (place, message) in std::mem::take(&mut waiting.unsettled).into_iter().rev() {
-                waiting.ready.push_front((place, message));
-            }
+        self.queues().values_mut().for_each(Waiting::end);
+        self.0.changes.send_replace(());
+    }
+
+    /// Receives what is ready and goes away without settling it; returns how much it was.
+    pub(super) async fn take_and_drop(&self, queue: Queue) -> usize {
+        let mut subscription = self.subscribe(queue, 0).await.expect("subscription");
+        let ready = self.messages(queue).len();
+        for _ in 0..ready {
+            subscription.receive().await.expect("a delivery");
         }
-        self.0.changes.send_modify(|connection| *connection += 1);
+        ready
     }
 
     /// Whether publishing fails.
@@ -113,8 +133,8 @@ impl Broker for Memory {
         queue: Queue,
         _prefetch: u16,
     ) -> Result<Box<dyn Subscriber>, QueueError> {
-        let connection = *self.0.changes.borrow();
-        Ok(Box::new(Subscription { memory: self.clone(), queue, connection }))
+        let number = self.queues().entry(queue).or_default().ended;
+        Ok(Box::new(Subscription { memory: self.clone(), queue, number }))
     }
 
     async fn depth(&self, queue: Queue) -> Result<u64, QueueError> {
@@ -140,7 +160,19 @@ impl Publisher for Memory {
 struct Subscription {
     memory: Memory,
     queue: Queue,
-    connection: u64,
+    number: u64,
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let mut queues = self.memory.queues();
+        let waiting = queues.entry(self.queue).or_default();
+        if waiting.ended == self.number {
+            waiting.end();
+        }
+        drop(queues);
+        self.memory.0.changes.send_replace(());
+    }
 }
 
 #[async_trait]
@@ -148,18 +180,25 @@ impl Subscriber for Subscription {
     async fn receive(&mut self) -> Result<Delivery, QueueError> {
         let mut changes = self.memory.0.changes.subscribe();
         loop {
-            if *changes.borrow_and_update() != self.connection {
-                return Err(unavailable());
-            }
-            if let Some(waiting) = self.memory.queues().get_mut(&self.queue)
-                && let Some((place, message)) = waiting.ready.pop_front()
+            changes.mark_unchanged();
+            let mut delivery = None;
             {
-                waiting.unsettled.insert(place, message.clone());
-                let (memory, queue, connection) =
-                    (self.memory.clone(), self.queue, self.connection);
-                let receipt = Box::new(Ticket { memory, queue, connection, place });
-                self.memory.0.changes.send_modify(|_| {});
-                return Ok(Delivery { message, redelivered: false, receipt });
+                let mut queues = self.memory.queues();
+                let waiting = queues.entry(self.queue).or_default();
+                if waiting.ended != self.number {
+                    return Err(unavailable());
+                }
+                if let Some((place, message)) = waiting.ready.pop_front() {
+                    waiting.unsettled.insert(place, message.clone());
+                    let redelivered = !waiting.seen.insert(place);
+                    let (memory, queue, number) = (self.memory.clone(), self.queue, self.number);
+                    let receipt = Box::new(Ticket { memory, queue, number, place });
+                    delivery = Some(Delivery { message, redelivered, receipt });
+                }
+            }
+            if let Some(delivery) = delivery {
+                self.memory.0.changes.send_replace(());
+                return Ok(delivery);
             }
             changes.changed().await.expect("the sender lives");
         }
@@ -169,18 +208,21 @@ impl Subscriber for Subscription {
 struct Ticket {
     memory: Memory,
     queue: Queue,
-    connection: u64,
+    number: u64,
     place: u64,
 }
 
 #[async_trait]
 impl Receipt for Ticket {
     async fn ack(self: Box<Self>) -> Result<(), QueueError> {
-        if *self.memory.0.changes.borrow() != self.connection {
+        let mut queues = self.memory.queues();
+        let waiting = queues.entry(self.queue).or_default();
+        if waiting.ended != self.number {
             return Err(unavailable());
         }
-        self.memory.queues().entry(self.queue).or_default().unsettled.remove(&self.place);
-        self.memory.0.changes.send_modify(|_| {});
+        waiting.unsettled.remove(&self.place);
+        drop(queues);
+        self.memory.0.changes.send_replace(());
         Ok(())
     }
 

@@ -3,6 +3,8 @@
 mod applying;
 mod giving_up;
 mod memory;
+mod parking;
+mod take_over;
 mod trust;
 mod waiting;
 
@@ -19,12 +21,12 @@ use super::{Consumer, Pace, Rules, run_at};
 use crate::{
     config::{
         Secret,
-        model::{Apply, Graph},
+        model::{Apply, Graph, Parking},
     },
     event::{Detail, Event, Identity, Kind, Lane, Reason, source_of},
     graph::GraphClient,
     ops::health::Health,
-    queue::{Message, Queue, dead_letter::DeadLetter},
+    queue::{Message, Queue, dead_letter::DeadLetter, refresh::RefreshRequest},
     sandbox::graph::{LoggedRequest, NewUser, Options, SandboxGraph},
     signing::Verifier,
 };
@@ -41,6 +43,10 @@ struct World {
     queue: Memory,
     rules: Apply,
     verifier: Arc<Verifier>,
+    parking: Parking,
+    max_age: Duration,
+    pace: Pace,
+    health: Health,
     shutdown: CancellationToken,
     consumer: Option<JoinHandle<()>>,
 }
@@ -56,8 +62,26 @@ impl World {
         let attributes = [("jobTitle", "title"), ("city", "l"), ("usageLocation", "c")].map(own);
         let rules = Apply { attributes: attributes.into(), ..Apply::default() };
         let shutdown = CancellationToken::new();
-        let verifier = Arc::default();
-        World { graph, queue: Memory::new(), rules, verifier, shutdown, consumer: None }
+        let short = (Duration::from_millis(2), Duration::from_millis(20));
+        World {
+            graph,
+            verifier: Arc::default(),
+            queue: Memory::new(),
+            rules,
+            parking: Parking::default(),
+            max_age: Duration::from_secs(900),
+            pace: Pace {
+                retry: short,
+                probe: short,
+                verify: short,
+                queue: short,
+                take_over: Duration::ZERO,
+                ..Pace::default()
+            },
+            health: Health::new(super::PARTS),
+            shutdown,
+            consumer: None,
+        }
     }
 
     fn config(&self) -> Graph {
@@ -81,13 +105,13 @@ impl World {
             broker: Arc::new(self.queue.clone()),
             graph: Arc::new(GraphClient::new(config).expect("client")),
             rules: Rules::new(&self.rules, &[]).expect("rules"),
+            parking: self.parking.clone(),
+            max_age: self.max_age,
             source: source(),
             verifier: Arc::clone(&self.verifier),
-            health: Health::default(),
+            health: self.health.clone(),
         };
-        let short = (Duration::from_millis(2), Duration::from_millis(20));
-        let pace = Pace { retry: short, probe: short, verify: short, queue: short };
-        self.consumer = Some(tokio::spawn(run_at(consumer, self.shutdown.clone(), pace)));
+        self.consumer = Some(tokio::spawn(run_at(consumer, self.shutdown.clone(), self.pace)));
     }
 
     /// Adds an Entra user that is linked to a directory object.
@@ -104,6 +128,16 @@ impl World {
         timeout(LIMIT, self.graph.wait_until(condition)).await.expect("graph gets there");
     }
 
+    /// Waits until the health report of the urgent lane is as the test wants it.
+    async fn told(&self, condition: impl Fn(&str) -> bool) {
+        let told = async {
+            while !condition(&self.health.report().1[super::PARTS[0]].detail) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(LIMIT, told).await.expect("the health report gets there");
+    }
+
     /// Waits until nothing waits in either lane.
     async fn drained(&self) {
         for lane in Lane::ALL {
@@ -116,8 +150,21 @@ impl World {
         messages.iter().map(|message| DeadLetter::from_message(message).expect("letter")).collect()
     }
 
+    /// What is asked of the watcher through a queue.
+    fn requests(&self, queue: Queue) -> Vec<RefreshRequest> {
+        let messages = self.queue.messages(queue);
+        let read = |message| RefreshRequest::from_message(message).expect("a request");
+        messages.iter().map(read).collect()
+    }
+
     fn is_enabled(&self, user: Uuid) -> bool {
         self.graph.user(user).expect("user").account_enabled()
+    }
+
+    /// The account states that were written, in order.
+    fn states(&self) -> Vec<bool> {
+        let state = |request: &LoggedRequest| request.body.json()?["accountEnabled"].as_bool();
+        self.writes().iter().filter_map(state).collect()
     }
 
     /// The writes that took place, users' requests only.

@@ -103,12 +103,7 @@ async fn a_lost_subscription_drops_what_is_at_work_and_starts_again() {
     world.graph.faults().clear();
     world.drained().await;
     assert!(world.is_enabled(user));
-    let states: Vec<_> = world
-        .writes()
-        .iter()
-        .filter_map(|request| request.body.json()?["accountEnabled"].as_bool())
-        .collect();
-    assert_eq!(states, [false, true], "what was dropped was never sent");
+    assert_eq!(world.states(), [false, true], "what was dropped was never sent");
     world.stop().await;
 }
 
@@ -127,4 +122,74 @@ async fn shutdown_finishes_what_is_at_work_and_leaves_the_rest() {
     world.stop().await;
     assert!(!world.is_enabled(user));
     assert_eq!(world.queue.messages(urgent).len(), 1);
+}
+
+#[tokio::test]
+async fn in_a_long_outage_nothing_is_kept_in_hand() {
+    let mut world = World::new().await;
+    world.pace.paused = Duration::from_millis(20);
+    let users: Vec<_> = (1..=100).map(|object| world.user(object)).collect();
+    world.graph.faults().set(|set| set.down = true);
+    for object in 1..=100 {
+        world.publish(&event(object, 1, DISABLED));
+        world.publish(&event(object, 2, attributes(&[("title", "Boss")])));
+    }
+    world.start();
+    let (urgent, bulk) = (Queue::Lane(Lane::Urgent), Queue::Lane(Lane::Bulk));
+    world.until(|graph| graph.log().iter().filter(|request| is_probe(request)).count() > 3).await;
+    for lane in [urgent, bulk] {
+        world.queue.wait(lane, |ready, unsettled| (ready, unsettled) == (100, 0)).await;
+    }
+    let (ready, parts) = world.health.report();
+    assert!(ready, "{parts:?}");
+    for part in super::super::PARTS {
+        assert!(parts[part].detail.starts_with("waiting for Graph since 2"), "{parts:?}");
+    }
+    // Somebody still asks.
+    let before = world.graph.last_order();
+    world.until(|graph| graph.log_since(before).iter().any(is_probe)).await;
+    world.graph.faults().clear();
+    world.drained().await;
+    assert!(users.iter().all(|user| !world.is_enabled(*user)));
+    assert!(world.dead_letters().is_empty());
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_pause_that_graph_asks_for_is_told() {
+    let mut world = World::new().await;
+    world.user(1);
+    world.graph.faults().set(|set| set.throttle = Some(3));
+    world.start();
+    world.publish(&event(1, 1, DISABLED));
+    world.told(|detail| detail.starts_with("waiting for Graph since")).await;
+    world.graph.faults().clear();
+    world.drained().await;
+    world.told(str::is_empty).await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn after_an_outage_requests_begin_one_by_one() {
+    let mut world = World::new().await;
+    for object in 1..=64 {
+        world.user(object);
+        world.publish(&event(object, 1, attributes(&[("title", "Boss")])));
+    }
+    world.graph.faults().set(|set| set.down = true);
+    world.start();
+    world
+        .queue
+        .wait(Queue::Lane(Lane::Bulk), |ready, unsettled| (ready, unsettled) == (0, 64))
+        .await;
+    world.until(|graph| graph.log().iter().filter(|request| is_probe(request)).count() > 3).await;
+    let before = world.graph.last_order();
+    world.graph.faults().clear();
+    world.drained().await;
+    let first = |write: &LoggedRequest| write.method == "PATCH";
+    let log = world.graph.log_since(before);
+    let until_first: Vec<_> = log.iter().take_while(|request| !first(request)).collect();
+    let searches = until_first.iter().filter(|request| request.path.contains("filter=")).count();
+    assert_eq!(searches, 1, "{until_first:?}");
+    world.stop().await;
 }
