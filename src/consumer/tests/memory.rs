@@ -14,7 +14,7 @@ use tokio::{sync::watch, time::timeout};
 use super::LIMIT;
 
 use crate::queue::{
-    Broker, Delivery, Message, Publisher, Queue, QueueError, Receipt, Role, Subscriber,
+    Broker, Claim, Delivery, Message, Publisher, Queue, QueueError, Receipt, Role, Subscriber,
 };
 
 #[derive(Clone)]
@@ -115,6 +115,11 @@ impl Broker for Memory {
     ) -> Result<Box<dyn Subscriber>, QueueError> {
         let connection = *self.0.changes.borrow();
         Ok(Box::new(Subscription { memory: self.clone(), queue, connection }))
+    }
+
+    async fn claim(&self, queue: Queue) -> Result<Claim, QueueError> {
+        let waiting = self.depth(queue).await?;
+        Ok(Claim { waiting, subscriber: self.subscribe(queue, Claim::MOST).await? })
     }
 
     async fn depth(&self, queue: Queue) -> Result<u64, QueueError> {

@@ -1,18 +1,22 @@
 //! Exchange and queues. Whoever comes first declares them; what exists is never changed.
 
+use std::time::Duration;
+
 use lapin::{
-    Channel, ExchangeKind,
+    Channel, Consumer, ExchangeKind,
     options::{ExchangeDeclareOptions, QueueDeclareOptions},
     types::{AMQPValue, FieldTable},
 };
+use tokio::time::{Instant, sleep};
 use tracing::warn;
 
 use super::{
     connection::Link,
     fault::{Fault, code, within},
+    partitions,
 };
 use crate::queue::{
-    Queue, QueueError,
+    CLAIM_TIMEOUT, Queue, QueueError,
     names::{all_queues, names_of},
 };
 
@@ -20,7 +24,13 @@ use crate::queue::{
 pub(super) const EXCHANGE: &str = "relay.events";
 
 /// The queue that a watcher must hold to publish.
-const WATCHER: &str = "relay.watcher";
+pub(super) const WATCHER: &str = "relay.watcher";
+
+/// The queue that one must hold to take the dead letters in hand: who looks at them sees all.
+const READER: &str = "relay.reader";
+
+/// How often one who waits for [`READER`] tries again.
+const READER_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Redeliveries before the broker gives a message up. The relay's own attempts decide, so this
 /// must never be reached; but without any limit RabbitMQ before 4.0 puts a returned message at
@@ -29,6 +39,7 @@ const DELIVERY_LIMIT: i32 = 1_000_000_000;
 
 /// Declares what is missing.
 pub(super) async fn declare(link: &Link, partitions: u16) -> Result<(), QueueError> {
+    partitions::agree(link, partitions).await?;
     let mut channel = declare_exchange(link).await?;
     for queue in all_queues() {
         for name in names_of(queue, partitions) {
@@ -38,14 +49,42 @@ pub(super) async fn declare(link: &Link, partitions: u16) -> Result<(), QueueErr
     Ok(())
 }
 
-/// Takes the right to publish for as long as the connection lasts.
-pub(super) async fn hold_watcher(channel: &Channel) -> Result<(), QueueError> {
+/// Takes the right to publish for as long as the connection lasts. The consumer ends when the
+/// right is lost before: somebody deleted the queue.
+pub(super) async fn hold_watcher(channel: &Channel) -> Result<Consumer, QueueError> {
+    if !hold(channel, WATCHER).await? {
+        return Err(QueueError::Standby);
+    }
+    let none = FieldTable::default();
+    let consumer = channel.basic_consume(WATCHER.into(), "".into(), Default::default(), none);
+    Ok(within("basic.consume", consumer).await?)
+}
+
+/// Waits for the right to take the dead letters in hand, on a channel of its own.
+pub(super) async fn hold_reader(link: &Link) -> Result<Channel, QueueError> {
+    let deadline = Instant::now() + CLAIM_TIMEOUT;
+    loop {
+        let channel = link.channel().await?;
+        if hold(&channel, READER).await? {
+            return Ok(channel);
+        }
+        if Instant::now() > deadline {
+            let text = format!("another process has the dead letters in hand (queue {READER})");
+            return Err(QueueError::Unavailable(text));
+        }
+        sleep(READER_INTERVAL).await;
+    }
+}
+
+/// Declares an exclusive queue, which lasts as long as the connection; false if another one's
+/// does, and then the channel is closed.
+async fn hold(channel: &Channel, name: &str) -> Result<bool, Fault> {
     let options = QueueDeclareOptions { exclusive: true, ..Default::default() };
-    let declared = channel.queue_declare(WATCHER.into(), options, FieldTable::default());
+    let declared = channel.queue_declare(name.into(), options, FieldTable::default());
     match within("queue.declare", declared).await {
-        Ok(_) => Ok(()),
-        Err(fault) if fault.code() == Some(code::RESOURCE_LOCKED) => Err(QueueError::Standby),
-        Err(fault) => Err(fault.into()),
+        Ok(_) => Ok(true),
+        Err(fault) if fault.code() == Some(code::RESOURCE_LOCKED) => Ok(false),
+        Err(fault) => Err(fault),
     }
 }
 
