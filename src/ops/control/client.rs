@@ -7,10 +7,8 @@ use thiserror::Error;
 use tokio::{net::UnixStream, time::timeout};
 use tokio_util::codec::{Framed, LinesCodec};
 
-use super::{
-    protocol::{MAX_REPLY, Reply, Request},
-    socket::path_of,
-};
+use super::protocol::{MAX_REPLY, Reply, Request};
+use crate::config::model;
 
 /// How long the running process may take for the connection and the request; its answers may take
 /// longer.
@@ -44,8 +42,8 @@ pub struct Client {
 
 impl Client {
     /// Connects; none if no process serves the socket.
-    pub async fn connect(listen: &str) -> Result<Option<Client>, ClientError> {
-        let path = path_of(listen).ok_or(ClientError::Address)?.to_owned();
+    pub async fn connect(config: &model::Control) -> Result<Option<Client>, ClientError> {
+        let path = config.path().ok_or(ClientError::Address)?.to_owned();
         let stream = match timeout(TIMEOUT, UnixStream::connect(&path)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => {

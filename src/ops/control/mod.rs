@@ -15,5 +15,4 @@ pub use self::{
     peer::Peer,
     server::Server,
     service::Service,
-    socket::path_of,
 };

@@ -21,6 +21,7 @@ use super::{
     service::Service,
     socket::Socket,
 };
+use crate::config::model;
 
 /// Connections at once; more wait.
 const MAX_CONNECTIONS: usize = 16;
@@ -40,16 +41,15 @@ pub struct Server {
 
 impl Server {
     /// Binds the socket, so that a path in use is told before anything else starts.
-    pub fn bind(listen: &str) -> io::Result<Server> {
-        Ok(Server { socket: Socket::bind(listen)?, owner: Peer::own()? })
+    pub fn bind(config: &model::Control) -> io::Result<Server> {
+        Ok(Server { socket: Socket::bind(config)?, owner: Peer::own()? })
     }
 
     /// Serves until the shutdown, then removes the socket. What is being done then is dropped.
     pub async fn serve(self, service: Arc<Service>, shutdown: CancellationToken) {
         let connections = TaskTracker::new();
         let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        while let Some(accepted) =
-            shutdown.run_until_cancelled(self.socket.listener.accept()).await
+        while let Some(accepted) = shutdown.run_until_cancelled(self.socket.listener.accept()).await
         {
             let stream = match accepted {
                 Ok((stream, _)) => stream,
@@ -64,9 +64,8 @@ impl Server {
             let (service, owner, shutdown) = (Arc::clone(&service), self.owner, shutdown.clone());
             connections.spawn(async move {
                 let conversation = converse(stream, owner, &service);
-                match shutdown.run_until_cancelled(conversation).await {
-                    Some(Err(error)) => debug!(%error, "a control connection ended"),
-                    Some(Ok(())) | None => {}
+                if let Some(Err(error)) = shutdown.run_until_cancelled(conversation).await {
+                    debug!(%error, "a control connection ended");
                 }
                 drop(place);
             });

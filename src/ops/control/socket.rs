@@ -12,10 +12,7 @@ use std::{
 
 use tokio::net::UnixListener;
 
-/// The path in `unix:PATH`.
-pub fn path_of(listen: &str) -> Option<&Path> {
-    listen.strip_prefix("unix:").filter(|path| !path.is_empty()).map(Path::new)
-}
+use crate::config::model;
 
 /// A bound socket. Dropped, it takes its file away.
 #[derive(Debug)]
@@ -26,10 +23,11 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    /// Binds `listen`, as `control.listen` has it. The file of a process that died is replaced.
-    pub(super) fn bind(listen: &str) -> io::Result<Socket> {
-        let path = path_of(listen)
-            .ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, "control.listen: no unix:PATH"))?;
+    /// Binds the path in `control.listen`. The file of a process that died is replaced.
+    pub(super) fn bind(config: &model::Control) -> io::Result<Socket> {
+        let path = config.path().ok_or_else(|| {
+            io::Error::new(ErrorKind::InvalidInput, "control.listen is not unix:PATH")
+        })?;
         bind(path).map_err(|cause| {
             let text = format!(
                 "cannot listen on {}: {cause}; set another path in control.listen",
@@ -87,37 +85,30 @@ impl Drop for Socket {
 mod tests {
     use super::*;
 
-    fn listen(folder: &Path) -> String {
-        format!("unix:{}", folder.join("a/control.sock").display())
+    fn config(folder: &Path) -> model::Control {
+        model::Control { listen: format!("unix:{}", folder.join("a/control.sock").display()) }
     }
 
     #[tokio::test]
     async fn a_dead_one_s_file_is_replaced_and_a_living_one_s_is_not() {
         let folder = tempfile::tempdir().expect("tempdir");
-        let listen = listen(folder.path());
-        let path = path_of(&listen).expect("a path").to_owned();
-        let first = Socket::bind(&listen).expect("bind");
+        let config = config(folder.path());
+        let path = config.path().expect("a path").to_owned();
+        let first = Socket::bind(&config).expect("bind");
         assert_eq!(fs::metadata(&path).expect("file").mode() & 0o777, 0o600);
-        let text = Socket::bind(&listen).expect_err("in use").to_string();
+        let text = Socket::bind(&config).expect_err("in use").to_string();
         assert!(text.contains("another process") && text.contains("control.listen"), "{text}");
         drop(first);
         assert!(!path.exists());
         // As a killed process leaves it.
         drop(std::os::unix::net::UnixListener::bind(&path).expect("bind"));
-        let second = Socket::bind(&listen).expect("replaced");
+        let second = Socket::bind(&config).expect("replaced");
         // Somebody else's by now.
         fs::remove_file(&path).expect("remove");
         fs::write(&path, "").expect("write");
         drop(second);
         assert!(path.exists());
-        let text = Socket::bind(&listen).expect_err("no socket").to_string();
+        let text = Socket::bind(&config).expect_err("no socket").to_string();
         assert!(text.contains("no socket"), "{text}");
-    }
-
-    #[test]
-    fn only_unix_paths_are_known() {
-        assert_eq!(path_of("unix:data/c.sock"), Some(Path::new("data/c.sock")));
-        assert_eq!(path_of("unix:"), None);
-        assert_eq!(path_of("127.0.0.1:1"), None);
     }
 }

@@ -27,12 +27,12 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+use self::{entry::Opened, replay::bundles};
 pub use self::{
     entry::{Entry, Letter},
     replay::Plan,
     selection::Selection,
 };
-use self::{entry::Opened, replay::bundles};
 use super::{
     Broker, Claim, Delivery, Message, Publisher, Queue, QueueError, Role, Subscriber,
     dead_letter::DeadReason,
@@ -82,13 +82,13 @@ pub enum Command {
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
     /// A letter.
-    Entry(Entry),
+    Entry(Box<Entry>),
     /// All of a letter.
     Letter(Box<Letter>),
     /// What is replayed of a user.
     Planned(Plan),
     /// A letter that is not replayed.
-    Refused(Entry),
+    Refused(Box<Entry>),
     /// So many of the letters that are meant have been dealt with.
     Progress {
         /// Dealt with.
@@ -154,7 +154,7 @@ impl Desk {
     ) -> Result<Summary, QueueError> {
         let summary = match command {
             Command::List(selection) => {
-                self.tell(&selection, answers, |opened| Answer::Entry(opened.entry)).await
+                self.tell(&selection, answers, |opened| Answer::Entry(opened.entry.into())).await
             }
             Command::Show(selection) => {
                 self.tell(&selection, answers, |opened| Answer::Letter(opened.letter().into()))
@@ -213,7 +213,7 @@ impl Desk {
             letters.into_iter().partition(|letter| letter.opened.entry.poison.is_none());
         summary.refused = poison.len();
         for letter in poison {
-            say(answers, Answer::Refused(letter.opened.entry)).await;
+            say(answers, Answer::Refused(letter.opened.entry.into())).await;
         }
         let total = sound.len();
         let bundles = bundles(sound);

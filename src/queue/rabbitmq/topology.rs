@@ -37,16 +37,47 @@ const READER_INTERVAL: Duration = Duration::from_millis(100);
 /// the end of the queue instead of its place, and from 4.0 on the default is 20.
 const DELIVERY_LIMIT: i32 = 1_000_000_000;
 
-/// Declares what is missing.
-pub(super) async fn declare(link: &Link, partitions: u16) -> Result<(), QueueError> {
+/// Declares what is missing. Tells whether the user may do so: if not, everything is there.
+pub(super) async fn declare(link: &Link, partitions: u16) -> Result<bool, QueueError> {
     partitions::agree(link, partitions).await?;
-    let mut channel = declare_exchange(link).await?;
+    let Some(mut channel) = declare_exchange(link).await? else {
+        verify(link, partitions).await?;
+        return Ok(false);
+    };
     for queue in all_queues() {
         for name in names_of(queue, partitions) {
             channel = declare_queue(link, channel, &name, arguments(queue)).await?;
         }
     }
+    Ok(true)
+}
+
+/// Sees that everything is there, which needs no rights. Arguments and bindings are then the
+/// administrator's.
+pub(super) async fn verify(link: &Link, partitions: u16) -> Result<(), QueueError> {
+    partitions::agree(link, partitions).await?;
+    let channel = link.channel().await?;
+    let passive = ExchangeDeclareOptions { passive: true, ..Default::default() };
+    let none = FieldTable::default;
+    let found = channel.exchange_declare(EXCHANGE.into(), ExchangeKind::Direct, passive, none());
+    within("exchange.declare", found).await.map_err(|fault| missing(EXCHANGE, fault))?;
+    let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+    for name in all_queues().flat_map(|queue| names_of(queue, partitions)) {
+        let found = channel.queue_declare(name.as_str().into(), passive, none());
+        within("queue.declare", found).await.map_err(|fault| missing(&name, fault))?;
+    }
     Ok(())
+}
+
+/// Something is not there, and the user may not declare it.
+fn missing(name: &str, fault: Fault) -> QueueError {
+    if fault.code() != Some(code::NOT_FOUND) {
+        return fault.into();
+    }
+    QueueError::Setup(format!(
+        "{name} does not exist, and the user may not declare it: {fault}; import the definitions \
+         again (deploy/rabbitmq/README.md), or give the user configure permission on ^relay\\."
+    ))
 }
 
 /// Takes the right to publish for as long as the connection lasts. The consumer ends when the
@@ -88,28 +119,21 @@ async fn hold(channel: &Channel, name: &str) -> Result<bool, Fault> {
     }
 }
 
-async fn declare_exchange(link: &Link) -> Result<Channel, QueueError> {
+/// The channel to go on with; none if the user may not declare.
+async fn declare_exchange(link: &Link) -> Result<Option<Channel>, QueueError> {
     let channel = link.channel().await?;
-    let declare = async |channel: &Channel, passive| {
-        let options = ExchangeDeclareOptions { durable: true, passive, ..Default::default() };
-        let kind = ExchangeKind::Direct;
-        let declared =
-            channel.exchange_declare(EXCHANGE.into(), kind, options, FieldTable::default());
-        within("exchange.declare", declared).await
-    };
-    match declare(&channel, false).await {
-        Ok(()) => Ok(channel),
-        Err(refused) if refused.code() == Some(code::ACCESS_REFUSED) => {
-            let channel = link.channel().await?;
-            declare(&channel, true).await.map_err(|_| QueueError::from(refused))?;
-            Ok(channel)
-        }
+    let options = ExchangeDeclareOptions { durable: true, ..Default::default() };
+    let (kind, none) = (ExchangeKind::Direct, FieldTable::default());
+    let declared = channel.exchange_declare(EXCHANGE.into(), kind, options, none);
+    match within("exchange.declare", declared).await {
+        Ok(()) => Ok(Some(channel)),
+        Err(refused) if refused.code() == Some(code::ACCESS_REFUSED) => Ok(None),
         Err(fault) => Err(conflict("exchange", EXCHANGE, fault)),
     }
 }
 
-/// Declares a queue and binds it. A user without the right to declare is content with a queue
-/// that is there: its arguments and its binding are then the administrator's.
+/// Declares a queue and binds it. A user with the right to the exchange but not to this queue is
+/// content with a queue that is there.
 async fn declare_queue(
     link: &Link,
     channel: Channel,
