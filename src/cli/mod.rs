@@ -1,8 +1,11 @@
 //! The command line: one file per subcommand.
 
+mod dead_letters;
 #[cfg(feature = "sandbox")]
 mod demo;
+mod filters;
 mod keygen;
+mod reach;
 mod run;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -17,6 +20,12 @@ use crate::{
 /// What the exit codes mean, for scripts.
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 bad usage or configuration, \
 3 done but something is left over.";
+
+/// Exit code for bad usage or configuration.
+const USAGE: u8 = 2;
+
+/// Exit code where it is done but something is left over.
+const LEFT_OVER: u8 = 3;
 
 /// Carries changes of an on-premises directory to Microsoft Entra ID within a second.
 #[derive(Debug, Parser)]
@@ -58,6 +67,9 @@ enum Command {
     Apply,
     /// Makes the keys by which consumers know the events of the watcher.
     Keygen(keygen::Arguments),
+    /// Shows, replays or discards what was given up.
+    #[command(visible_alias = "dlq")]
+    DeadLetters(dead_letters::Arguments),
 }
 
 /// Runs a command and says how it ended.
@@ -65,7 +77,8 @@ pub fn main(arguments: Arguments) -> ExitCode {
     let quiet = match &arguments.command {
         #[cfg(feature = "sandbox")]
         Command::Demo(_) => true,
-        _ => false,
+        Command::DeadLetters(_) => true,
+        Command::Run | Command::Watch | Command::Apply => false,
     };
     log::start(arguments.log_format, quiet);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -87,13 +100,16 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Watch => run::main(&arguments.config, Role::Watch, shutdown).await,
         Command::Apply => run::main(&arguments.config, Role::Apply, shutdown).await,
         Command::Keygen(keygen) => keygen::main(&keygen, arguments.output),
+        Command::DeadLetters(what) => {
+            dead_letters::main(what, &arguments.config, arguments.output, shutdown).await
+        }
     }
 }
 
 fn failure(error: &anyhow::Error) -> ExitCode {
     eprintln!("entra-relay: {error:#}");
     let configuration = error.downcast_ref::<Invalid>().is_some();
-    ExitCode::from(if configuration { 2 } else { 1 })
+    ExitCode::from(if configuration { USAGE } else { 1 })
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use crate::{
     consumer::{self, Consumer, Rules},
     event::source_of,
     graph::{ErrorKind, GraphClient},
-    ops::{admin::Admin, health::Health, shutdown::GRACE},
-    queue::{self, Broker, QueueError},
+    ops::{admin::Admin, control, dead_letters::keep_counted, health::Health, shutdown::GRACE},
+    queue::{self, Broker, QueueError, letters::Desk},
     signing::Keys,
     watcher::{self, Watcher},
 };
@@ -57,6 +57,7 @@ impl Relay {
         let keys = Keys::load(&config.security, role)?;
         let admin = Admin::bind(&config.admin.listen).await?;
         let address = admin.address();
+        let control = control::Server::bind(&config.control)?;
         let broker = queue::open(&config.broker)?;
         match broker.declare().await {
             Err(error @ QueueError::Setup(_)) => return Err(error.into()),
@@ -76,6 +77,7 @@ impl Relay {
             let watcher = Watcher::new(&config, keys, broker, health.clone(), shutdown.clone())?;
             tasks.spawn(async move { Ok(watcher.run().await?) });
         }
+        serve_tools(&mut tasks, control, &broker, &shutdown);
         tokio::spawn(admin.serve(health.clone(), shutdown.clone()));
         Ok(Relay { tasks, address, health, shutdown })
     }
@@ -129,6 +131,26 @@ impl Relay {
         }
         first_error.map_or(Ok(()), Err)
     }
+}
+
+/// What the process does beside its role: it answers the command line, and counts dead letters.
+fn serve_tools(
+    tasks: &mut JoinSet<anyhow::Result<()>>,
+    control: control::Server,
+    broker: &Arc<dyn Broker>,
+    shutdown: &CancellationToken,
+) {
+    let service = Arc::new(control::Service::new(Arc::clone(broker)));
+    let (desk, end) = (Desk::new(Arc::clone(broker)), shutdown.clone());
+    tasks.spawn(async move {
+        control.serve(service, end).await;
+        Ok(())
+    });
+    let end = shutdown.clone();
+    tasks.spawn(async move {
+        let _stopped = end.run_until_cancelled(keep_counted(&desk)).await;
+        Ok(())
+    });
 }
 
 async fn consumer(

@@ -24,17 +24,19 @@ pub enum Role {
     Apply,
     /// Both in one process.
     Run,
+    /// A command of the command line: the queue alone.
+    Tool,
 }
 
 impl Role {
     /// Whether the directory is read.
     pub fn watches(self) -> bool {
-        self != Role::Apply
+        matches!(self, Role::Watch | Role::Run)
     }
 
     /// Whether Graph is written.
     pub fn applies(self) -> bool {
-        self != Role::Watch
+        matches!(self, Role::Apply | Role::Run)
     }
 }
 

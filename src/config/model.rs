@@ -1,7 +1,11 @@
 //! The configuration as types. Names, defaults and units are those of `relay.yaml`, which shows
 //! and explains every key.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -672,5 +676,12 @@ pub struct Control {
 impl Default for Control {
     fn default() -> Self {
         Control { listen: "unix:data/control.sock".into() }
+    }
+}
+
+impl Control {
+    /// The socket's path.
+    pub fn path(&self) -> Option<&Path> {
+        self.listen.strip_prefix("unix:").filter(|path| !path.is_empty()).map(Path::new)
     }
 }

@@ -100,6 +100,10 @@ broker: { url: 'amqp://relay@localhost/relay', password_file: p }
 graph: { tenant_id: t, client_id: c, client_secret_file: s }
 ";
     parse(apply, &[], Role::Apply).expect("no directory secret needed");
+    let tool = "broker: { url: 'amqp://relay@localhost/relay', password_file: p }";
+    parse(tool, &[], Role::Tool).expect("neither is needed");
+    let told = parse("control: { listen: '127.0.0.1:1' }", &[], Role::Tool).expect_err("refused");
+    assert!(told.to_string().contains("write unix:PATH"), "{told}");
 }
 
 #[test]

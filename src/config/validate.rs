@@ -13,7 +13,7 @@ use crate::queue::ParkingDelay;
 /// Everything that is wrong with `config` for `role`.
 pub fn problems(config: &Config, role: Role) -> Vec<Problem> {
     let mut found = Vec::new();
-    if config.directory.source != Source::Sandbox {
+    if config.directory.source != Source::Sandbox && role != Role::Tool {
         base_dn(config, &mut found);
     }
     if role.watches() {
@@ -36,6 +36,16 @@ pub fn problems(config: &Config, role: Role) -> Vec<Problem> {
                 "write IP:PORT, such as 127.0.0.1:9464",
             )
             .with_value(&config.admin.listen),
+        );
+    }
+    if config.control.path().is_none() {
+        found.push(
+            Problem::at(
+                "control.listen",
+                "is not a Unix socket",
+                "write unix:PATH, such as unix:data/control.sock",
+            )
+            .with_value(&config.control.listen),
         );
     }
     found
@@ -137,7 +147,7 @@ fn broker(config: &Config, role: Role, found: &mut Vec<Problem>) {
         );
     }
     if broker.kind == BrokerKind::Embedded {
-        if role != Role::Run {
+        if !matches!(role, Role::Run | Role::Tool) {
             found.push(
                 Problem::at(
                     "broker.kind",

@@ -200,10 +200,10 @@ impl<'a> Session<'a> {
     }
 
     fn take_in(&mut self, delivery: Delivery) {
+        let delivery = self.in_hand.take(delivery);
         if let Err(error) = self.lane.verifier.verify(&delivery.message) {
             return self.reject(delivery, None, cause::bad_signature(&error));
         }
-        let delivery = self.in_hand.take(delivery);
         let event = match Event::from_json(&delivery.message.body) {
             Ok(event) => event,
             Err(error) => return self.reject(delivery, None, cause::malformed(&error)),

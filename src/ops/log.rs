@@ -17,11 +17,14 @@ pub enum Format {
 
 /// What is logged unless `RUST_LOG` says otherwise. The libraries' own lines are noise: what they
 /// report comes back to us as errors.
-const DEFAULT: &str = "warn,entra_relay=info,lapin=off,ldap3=off";
+const DEFAULT: &str = "warn,entra_relay=info,audit=info,lapin=off,ldap3=off";
+
+/// What commands log that print results: errors, and what must remain on record.
+const QUIET: &str = "error,audit=info,lapin=off";
 
 /// Starts logging. Call it once; `quiet` leaves warnings alone.
 pub fn start(format: Format, quiet: bool) {
-    let default = if quiet { "error" } else { DEFAULT };
+    let default = if quiet { QUIET } else { DEFAULT };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();

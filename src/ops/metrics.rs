@@ -4,6 +4,7 @@
 //! so that a rate over them is defined from the first scrape.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         LazyLock, Mutex, PoisonError,
         atomic::{AtomicI64, Ordering},
@@ -108,6 +109,7 @@ pub struct Metrics {
     published: IntCounterVec,
     settled: IntCounterVec,
     dead_lettered: IntCounterVec,
+    dead_letters: IntGaugeVec,
     queue_messages: IntGaugeVec,
     parked_messages: IntGauge,
     oldest_unsettled: IntGaugeVec,
@@ -180,6 +182,16 @@ impl Metrics {
                     Opts::new(
                         "relay_dead_lettered_total",
                         "Events given up by this process, by reason",
+                    ),
+                    &["reason"],
+                ),
+            ),
+            dead_letters: add(
+                &registry,
+                IntGaugeVec::new(
+                    Opts::new(
+                        "relay_dead_letters",
+                        "Dead letters in the queue, by reason (uncounted: too many to look at all)",
                     ),
                     &["reason"],
                 ),
@@ -313,6 +325,7 @@ impl Metrics {
         for reason in DeadReason::ALL {
             self.dead_lettered.with_label_values(&[reason.as_str()]);
         }
+        self.dead_letters(&BTreeMap::new(), 0);
         for lane in Lane::ALL {
             self.queue_messages.with_label_values(&[lane.as_str()]);
             self.oldest_unsettled.with_label_values(&[lane.as_str()]);
@@ -347,6 +360,18 @@ impl Metrics {
     /// An event was given up.
     pub fn dead_lettered(&self, reason: DeadReason) {
         self.dead_lettered.with_label_values(&[reason.as_str()]).inc();
+    }
+
+    /// How many dead letters there are of each reason, and how many of unknown reason.
+    pub fn dead_letters(&self, counts: &BTreeMap<DeadReason, u64>, uncounted: u64) {
+        let set = |reason: &str, letters: u64| {
+            let letters = i64::try_from(letters).unwrap_or(i64::MAX);
+            self.dead_letters.with_label_values(&[reason]).set(letters);
+        };
+        for reason in DeadReason::ALL {
+            set(reason.as_str(), counts.get(&reason).copied().unwrap_or_default());
+        }
+        set("uncounted", uncounted);
     }
 
     /// How many messages wait in a lane.

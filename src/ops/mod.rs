@@ -1,6 +1,8 @@
-//! How the process is run: metrics, health, logs, shutdown.
+//! How the process is run: metrics, health, control, logs, shutdown.
 
 pub mod admin;
+pub mod control;
+pub mod dead_letters;
 pub mod health;
 pub mod log;
 pub mod metrics;

@@ -69,6 +69,21 @@ impl DeadReason {
             Self::NotVerified => "not_verified",
         }
     }
+
+    /// Why a letter of this reason is never replayed, if so: its bytes do not come from our
+    /// watcher, or nobody can read them.
+    pub fn poison(self) -> Option<&'static str> {
+        match self {
+            Self::Malformed => Some("nobody can read it"),
+            Self::ForeignDirectory => Some("it is about another directory"),
+            Self::UserNotFound
+            | Self::AmbiguousMatch
+            | Self::PermissionDenied
+            | Self::ValueRefused
+            | Self::GraphError
+            | Self::NotVerified => None,
+        }
+    }
 }
 
 /// Why a message became a dead letter.

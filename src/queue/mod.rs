@@ -9,6 +9,7 @@ pub mod carried;
 mod contract;
 pub mod dead_letter;
 pub mod embedded;
+pub mod letters;
 mod names;
 mod presence;
 pub mod rabbitmq;
@@ -25,6 +26,9 @@ use crate::{
     config::model,
     event::{Event, Lane},
 };
+
+/// The longest wait for one's turn at a queue.
+const CLAIM_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A named queue. The two lanes are partitioned by object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -179,9 +183,26 @@ pub trait Broker: Send + Sync {
         prefetch: u16,
     ) -> Result<Box<dyn Subscriber>, QueueError>;
 
+    /// Subscribes to a queue that has no partitions, as the only one of all processes that do so
+    /// by this call, and tells how many messages are in it. Waits for its turn, but not for ever.
+    async fn claim(&self, queue: Queue) -> Result<Claim, QueueError>;
+
     /// How many messages wait in a queue. The embedded queue includes unsettled ones; AMQP tells
     /// no client about them.
     async fn depth(&self, queue: Queue) -> Result<u64, QueueError>;
+}
+
+/// A queue in one's own hands.
+pub struct Claim {
+    /// How many messages were in it when the turn came.
+    pub waiting: u64,
+    /// Delivers them, [`Claim::MOST`] at once at most. Dropped unsettled, they go back.
+    pub subscriber: Box<dyn Subscriber>,
+}
+
+impl Claim {
+    /// The most unsettled messages: the largest prefetch of AMQP 0-9-1.
+    pub const MOST: u16 = u16::MAX;
 }
 
 /// Puts messages into queues.

@@ -77,6 +77,7 @@ fn config(sandbox: &Sandbox, folder: &Path) -> Config {
     config.broker.kind = model::BrokerKind::Embedded;
     config.broker.path = folder.join("queue.redb");
     config.state.path = folder.join("watcher.redb");
+    config.control.listen = format!("unix:{}", folder.join("control.sock").display());
     config.admin.listen = "127.0.0.1:0".into();
     config.apply.attributes =
         ATTRIBUTES.map(|(property, attribute)| (property.into(), attribute.into())).into();

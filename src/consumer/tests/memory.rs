@@ -14,7 +14,7 @@ use tokio::{sync::watch, time::timeout};
 use super::LIMIT;
 
 use crate::queue::{
-    Broker, Delivery, Message, Publisher, Queue, QueueError, Receipt, Role, Subscriber,
+    Broker, Claim, Delivery, Message, Publisher, Queue, QueueError, Receipt, Role, Subscriber,
 };
 
 #[derive(Clone)]
@@ -135,6 +135,11 @@ impl Broker for Memory {
     ) -> Result<Box<dyn Subscriber>, QueueError> {
         let number = self.queues().entry(queue).or_default().ended;
         Ok(Box::new(Subscription { memory: self.clone(), queue, number }))
+    }
+
+    async fn claim(&self, queue: Queue) -> Result<Claim, QueueError> {
+        let waiting = self.depth(queue).await?;
+        Ok(Claim { waiting, subscriber: self.subscribe(queue, Claim::MOST).await? })
     }
 
     async fn depth(&self, queue: Queue) -> Result<u64, QueueError> {

@@ -23,7 +23,8 @@ use self::{
     publisher::EmbeddedPublisher, store::Store, subscriber::EmbeddedSubscriber, thread::Thread,
 };
 use super::{
-    Broker, Publisher, Queue, QueueError, Role, Subscriber, names::all_queues, presence::Presence,
+    Broker, CLAIM_TIMEOUT, Claim, Publisher, Queue, QueueError, Role, Subscriber,
+    names::all_queues, presence::Presence,
 };
 
 /// The embedded queue.
@@ -91,6 +92,14 @@ impl Broker for Embedded {
             return Err(QueueError::Setup("parked messages are received from refresh".into()));
         }
         Ok(Box::new(EmbeddedSubscriber::new(self.core.clone(), queue, prefetch)))
+    }
+
+    async fn claim(&self, queue: Queue) -> Result<Claim, QueueError> {
+        let mut subscriber = EmbeddedSubscriber::new(self.core.clone(), queue, Claim::MOST);
+        let turn = tokio::time::timeout(CLAIM_TIMEOUT, subscriber.take_turn());
+        turn.await.map_err(|_| QueueError::Unavailable("somebody else receives from it".into()))?;
+        let waiting = self.depth(queue).await?;
+        Ok(Claim { waiting, subscriber: Box::new(subscriber) })
     }
 
     async fn depth(&self, queue: Queue) -> Result<u64, QueueError> {

@@ -37,6 +37,14 @@ impl EmbeddedSubscriber {
         EmbeddedSubscriber { shared: Arc::new(shared), turn: None, ready: VecDeque::new() }
     }
 
+    /// Waits until the others who receive from the queue have gone.
+    pub(super) async fn take_turn(&mut self) {
+        if self.turn.is_none() {
+            let turn = self.shared.waiting().turn.clone();
+            self.turn = Some(turn.lock_owned().await);
+        }
+    }
+
     /// Reads what there is room for.
     async fn fill(&mut self) -> Result<(), QueueError> {
         let wanted = self.shared.window().as_ref().ok_or_else(ended)?.wanted();
@@ -52,10 +60,8 @@ impl EmbeddedSubscriber {
 impl Subscriber for EmbeddedSubscriber {
     async fn receive(&mut self) -> Result<Delivery, QueueError> {
         let shared = self.shared.clone();
+        self.take_turn().await;
         let waiting = shared.waiting();
-        if self.turn.is_none() {
-            self.turn = Some(waiting.turn.clone().lock_owned().await);
-        }
         loop {
             if let Some(delivery) = self.ready.pop_front() {
                 return Ok(delivery);

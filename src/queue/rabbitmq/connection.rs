@@ -1,6 +1,12 @@
 //! One connection, from the first byte to the first fault.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use futures_util::{Stream, StreamExt};
 use lapin::{
@@ -24,6 +30,8 @@ pub(super) struct Connector {
     address: Address,
     tls: Option<Arc<ClientConfig>>,
     partitions: u16,
+    /// Cleared once the broker refuses it, which it logs each time.
+    declares: AtomicBool,
 }
 
 impl Connector {
@@ -32,7 +40,8 @@ impl Connector {
         let address = Address::new(config)?;
         let tls = address.is_tls().then(|| tls::client_config(config.tls.ca_file.as_deref()));
         let tls = tls.transpose().map_err(|error| QueueError::Setup(error.to_string()))?;
-        Ok(Connector { address, tls, partitions: config.partitions.max(1) })
+        let partitions = config.partitions.max(1);
+        Ok(Connector { address, tls, partitions, declares: AtomicBool::new(true) })
     }
 
     /// Partitions of each lane.
@@ -68,7 +77,12 @@ impl Connector {
         let connection =
             within("connection.open", open).await.map_err(|fault| self.refusal(fault))?;
         let link = Link::new(connection, purpose);
-        topology::declare(&link, self.partitions).await?;
+        if self.declares.load(Ordering::Relaxed) {
+            let may = topology::declare(&link, self.partitions).await?;
+            self.declares.store(may, Ordering::Relaxed);
+        } else {
+            topology::verify(&link, self.partitions).await?;
+        }
         info!(broker = %self.address, purpose, "connected to the broker");
         Ok(link)
     }

@@ -12,6 +12,7 @@ pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 /// AMQP 0-9-1 reply codes (specification, section 1.1).
 pub(super) mod code {
     pub(crate) const ACCESS_REFUSED: u16 = 403;
+    pub(crate) const NOT_FOUND: u16 = 404;
     pub(crate) const RESOURCE_LOCKED: u16 = 405;
     pub(crate) const PRECONDITION_FAILED: u16 = 406;
     pub(crate) const NOT_ALLOWED: u16 = 530;
@@ -72,7 +73,8 @@ impl From<Fault> for QueueError {
         match fault.code() {
             Some(code::ACCESS_REFUSED) => QueueError::Setup(format!(
                 "the broker refuses: {fault}; give the user configure, write and read \
-                 permission on ^relay\\. in this virtual host"
+                 permission on ^relay\\. in this virtual host, or declare everything for it: \
+                 deploy/rabbitmq/README.md"
             )),
             _ => QueueError::Unavailable(fault.text()),
         }

@@ -10,6 +10,7 @@
 mod address;
 mod connection;
 mod fault;
+mod partitions;
 mod publisher;
 mod subscriber;
 mod topology;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use lapin::options::QueueDeclareOptions;
 use tokio::sync::Mutex;
+use uuid::Uuid;
 
 use self::{
     connection::{Connector, Link},
@@ -28,7 +30,10 @@ use self::{
     publisher::RabbitPublisher,
     subscriber::RabbitSubscriber,
 };
-use super::{Broker, Publisher, Queue, QueueError, Role, Subscriber, names::names_of};
+use super::{
+    Broker, Claim, Publisher, Queue, QueueError, Role, Subscriber,
+    names::{name_for, names_of},
+};
 use crate::config::model;
 
 /// A RabbitMQ server.
@@ -82,6 +87,12 @@ impl Broker for RabbitMq {
         }
         let names = names_of(queue, self.connector.partitions());
         Ok(Box::new(RabbitSubscriber::start(&self.connector, names, prefetch).await?))
+    }
+
+    async fn claim(&self, queue: Queue) -> Result<Claim, QueueError> {
+        let (waiting, subscriber) =
+            RabbitSubscriber::claim(&self.connector, &name_for(queue, Uuid::nil(), 1)).await?;
+        Ok(Claim { waiting, subscriber: Box::new(subscriber) })
     }
 
     async fn depth(&self, queue: Queue) -> Result<u64, QueueError> {

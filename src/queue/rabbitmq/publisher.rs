@@ -3,10 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use futures_util::future::join_all;
-use lapin::{Channel, Confirmation, options::BasicPublishOptions};
+use futures_util::{StreamExt, future::join_all};
+use lapin::{Channel, Confirmation, Consumer, options::BasicPublishOptions};
 use tokio::sync::Mutex;
-use tracing::error;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
 
 use super::{
     connection::{Connector, Link},
@@ -31,6 +32,8 @@ pub(super) struct RabbitPublisher {
 struct Session {
     link: Link,
     channel: Channel,
+    /// Of the watcher: cancelled when the right to publish is lost.
+    held: Option<CancellationToken>,
 }
 
 /// Why a batch was not published to its end.
@@ -51,8 +54,13 @@ impl RabbitPublisher {
 
     /// The session in use, or a new one.
     async fn session(&self, old: Option<Session>) -> Result<Session, QueueError> {
-        if let Some(session) = old.filter(Session::is_up) {
-            return Ok(session);
+        if let Some(session) = old {
+            if session.is_up() {
+                return Ok(session);
+            }
+            if session.is_lost() && session.link.is_up() {
+                warn!(queue = topology::WATCHER, "the queue was deleted, taking it again");
+            }
         }
         let purpose = match self.role {
             Role::Watcher => "watcher",
@@ -60,13 +68,25 @@ impl RabbitPublisher {
         };
         let link = self.connector.connect(purpose).await?;
         let channel = link.channel().await?;
-        if self.role == Role::Watcher {
-            topology::hold_watcher(&channel).await?;
-        }
+        let held = match self.role {
+            Role::Watcher => Some(follow(topology::hold_watcher(&channel).await?)),
+            Role::Other => None,
+        };
         let confirms = channel.confirm_select(Default::default());
         within("confirm.select", confirms).await?;
-        Ok(Session { link, channel })
+        Ok(Session { link, channel, held })
     }
+}
+
+/// Cancelled when the consumer ends, which is when its queue or its connection does.
+fn follow(mut consumer: Consumer) -> CancellationToken {
+    let held = CancellationToken::new();
+    let lost = held.clone();
+    tokio::spawn(async move {
+        while let Some(Ok(_)) = consumer.next().await {}
+        lost.cancel();
+    });
+    held
 }
 
 #[async_trait]
@@ -117,7 +137,12 @@ impl Publisher for RabbitPublisher {
 
 impl Session {
     fn is_up(&self) -> bool {
-        self.link.is_up() && self.channel.status().connected()
+        self.link.is_up() && self.channel.status().connected() && !self.is_lost()
+    }
+
+    /// Whether somebody took the right to publish away, by deleting the queue that stands for it.
+    fn is_lost(&self) -> bool {
+        self.held.as_ref().is_some_and(CancellationToken::is_cancelled)
     }
 
     async fn publish(
@@ -127,6 +152,10 @@ impl Session {
         messages: &[Message],
     ) -> Result<(), Failure> {
         for wave in waves(messages) {
+            if self.is_lost() {
+                let lost = format!("the queue {} was deleted", topology::WATCHER);
+                return Err(Failure::Broken(QueueError::Unavailable(lost)));
+            }
             if let Some(reason) = self.link.alarm() {
                 return Err(Failure::Refused(reason));
             }

@@ -8,7 +8,7 @@ use futures_util::{
 };
 use lapin::{
     Acker, Channel, message,
-    options::{BasicNackOptions, BasicQosOptions},
+    options::{BasicNackOptions, BasicQosOptions, QueueDeclareOptions},
 };
 use tokio::runtime::Handle;
 use tracing::debug;
@@ -16,9 +16,9 @@ use tracing::debug;
 use super::{
     connection::{Connector, Link},
     fault::{Fault, within},
-    wire,
+    topology, wire,
 };
-use crate::queue::{Delivery, QueueError, Receipt, Subscriber};
+use crate::queue::{Claim, Delivery, QueueError, Receipt, Subscriber};
 
 /// A subscription with a connection of its own, until its first fault. Dropped, it closes the
 /// connection, and the broker takes back what is unsettled.
@@ -42,6 +42,30 @@ impl RabbitSubscriber {
     ) -> Result<RabbitSubscriber, QueueError> {
         let link = connector.connect("consumer").await?;
         let channel = link.channel().await?;
+        RabbitSubscriber::consume(link, channel, names, prefetch).await
+    }
+
+    /// Subscribes to one queue as the only one who claims, and tells how many messages are in it.
+    pub(super) async fn claim(
+        connector: &Connector,
+        name: &str,
+    ) -> Result<(u64, RabbitSubscriber), QueueError> {
+        let link = connector.connect("reader").await?;
+        let channel = topology::hold_reader(&link).await?;
+        let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+        let declared = channel.queue_declare(name.into(), passive, Default::default());
+        let waiting = within("queue.declare", declared).await?.message_count();
+        let names = vec![name.to_owned()];
+        let subscriber = RabbitSubscriber::consume(link, channel, names, Claim::MOST).await?;
+        Ok((waiting.into(), subscriber))
+    }
+
+    async fn consume(
+        link: Link,
+        channel: Channel,
+        names: Vec<String>,
+        prefetch: u16,
+    ) -> Result<RabbitSubscriber, QueueError> {
         // RabbitMQ counts for each consumer of the channel; zero would mean no limit.
         let limit = channel.basic_qos(prefetch.max(1), BasicQosOptions { global: false });
         within("basic.qos", limit).await?;

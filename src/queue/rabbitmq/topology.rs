@@ -1,18 +1,22 @@
 //! Exchange and queues. Whoever comes first declares them; what exists is never changed.
 
+use std::time::Duration;
+
 use lapin::{
-    Channel, ExchangeKind,
+    Channel, Consumer, ExchangeKind,
     options::{ExchangeDeclareOptions, QueueDeclareOptions},
     types::{AMQPValue, FieldTable},
 };
+use tokio::time::{Instant, sleep};
 use tracing::warn;
 
 use super::{
     connection::Link,
     fault::{Fault, code, within},
+    partitions,
 };
 use crate::queue::{
-    Queue, QueueError,
+    CLAIM_TIMEOUT, Queue, QueueError,
     names::{all_queues, names_of},
 };
 
@@ -20,57 +24,116 @@ use crate::queue::{
 pub(super) const EXCHANGE: &str = "relay.events";
 
 /// The queue that a watcher must hold to publish.
-const WATCHER: &str = "relay.watcher";
+pub(super) const WATCHER: &str = "relay.watcher";
+
+/// The queue that one must hold to take the dead letters in hand: who looks at them sees all.
+const READER: &str = "relay.reader";
+
+/// How often one who waits for [`READER`] tries again.
+const READER_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Redeliveries before the broker gives a message up. The relay's own attempts decide, so this
 /// must never be reached; but without any limit RabbitMQ before 4.0 puts a returned message at
 /// the end of the queue instead of its place, and from 4.0 on the default is 20.
 const DELIVERY_LIMIT: i32 = 1_000_000_000;
 
-/// Declares what is missing.
-pub(super) async fn declare(link: &Link, partitions: u16) -> Result<(), QueueError> {
-    let mut channel = declare_exchange(link).await?;
+/// Declares what is missing. Tells whether the user may do so: if not, everything is there.
+pub(super) async fn declare(link: &Link, partitions: u16) -> Result<bool, QueueError> {
+    partitions::agree(link, partitions).await?;
+    let Some(mut channel) = declare_exchange(link).await? else {
+        verify(link, partitions).await?;
+        return Ok(false);
+    };
     for queue in all_queues() {
         for name in names_of(queue, partitions) {
             channel = declare_queue(link, channel, &name, arguments(queue)).await?;
         }
     }
+    Ok(true)
+}
+
+/// Sees that everything is there, which needs no rights. Arguments and bindings are then the
+/// administrator's.
+pub(super) async fn verify(link: &Link, partitions: u16) -> Result<(), QueueError> {
+    partitions::agree(link, partitions).await?;
+    let channel = link.channel().await?;
+    let passive = ExchangeDeclareOptions { passive: true, ..Default::default() };
+    let none = FieldTable::default;
+    let found = channel.exchange_declare(EXCHANGE.into(), ExchangeKind::Direct, passive, none());
+    within("exchange.declare", found).await.map_err(|fault| missing(EXCHANGE, fault))?;
+    let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+    for name in all_queues().flat_map(|queue| names_of(queue, partitions)) {
+        let found = channel.queue_declare(name.as_str().into(), passive, none());
+        within("queue.declare", found).await.map_err(|fault| missing(&name, fault))?;
+    }
     Ok(())
 }
 
-/// Takes the right to publish for as long as the connection lasts.
-pub(super) async fn hold_watcher(channel: &Channel) -> Result<(), QueueError> {
-    let options = QueueDeclareOptions { exclusive: true, ..Default::default() };
-    let declared = channel.queue_declare(WATCHER.into(), options, FieldTable::default());
-    match within("queue.declare", declared).await {
-        Ok(_) => Ok(()),
-        Err(fault) if fault.code() == Some(code::RESOURCE_LOCKED) => Err(QueueError::Standby),
-        Err(fault) => Err(fault.into()),
+/// Something is not there, and the user may not declare it.
+fn missing(name: &str, fault: Fault) -> QueueError {
+    if fault.code() != Some(code::NOT_FOUND) {
+        return fault.into();
+    }
+    QueueError::Setup(format!(
+        "{name} does not exist, and the user may not declare it: {fault}; import the definitions \
+         again (deploy/rabbitmq/README.md), or give the user configure permission on ^relay\\."
+    ))
+}
+
+/// Takes the right to publish for as long as the connection lasts. The consumer ends when the
+/// right is lost before: somebody deleted the queue.
+pub(super) async fn hold_watcher(channel: &Channel) -> Result<Consumer, QueueError> {
+    if !hold(channel, WATCHER).await? {
+        return Err(QueueError::Standby);
+    }
+    let none = FieldTable::default();
+    let consumer = channel.basic_consume(WATCHER.into(), "".into(), Default::default(), none);
+    Ok(within("basic.consume", consumer).await?)
+}
+
+/// Waits for the right to take the dead letters in hand, on a channel of its own.
+pub(super) async fn hold_reader(link: &Link) -> Result<Channel, QueueError> {
+    let deadline = Instant::now() + CLAIM_TIMEOUT;
+    loop {
+        let channel = link.channel().await?;
+        if hold(&channel, READER).await? {
+            return Ok(channel);
+        }
+        if Instant::now() > deadline {
+            let text = format!("another process has the dead letters in hand (queue {READER})");
+            return Err(QueueError::Unavailable(text));
+        }
+        sleep(READER_INTERVAL).await;
     }
 }
 
-async fn declare_exchange(link: &Link) -> Result<Channel, QueueError> {
+/// Declares an exclusive queue, which lasts as long as the connection; false if another one's
+/// does, and then the channel is closed.
+async fn hold(channel: &Channel, name: &str) -> Result<bool, Fault> {
+    let options = QueueDeclareOptions { exclusive: true, ..Default::default() };
+    let declared = channel.queue_declare(name.into(), options, FieldTable::default());
+    match within("queue.declare", declared).await {
+        Ok(_) => Ok(true),
+        Err(fault) if fault.code() == Some(code::RESOURCE_LOCKED) => Ok(false),
+        Err(fault) => Err(fault),
+    }
+}
+
+/// The channel to go on with; none if the user may not declare.
+async fn declare_exchange(link: &Link) -> Result<Option<Channel>, QueueError> {
     let channel = link.channel().await?;
-    let declare = async |channel: &Channel, passive| {
-        let options = ExchangeDeclareOptions { durable: true, passive, ..Default::default() };
-        let kind = ExchangeKind::Direct;
-        let declared =
-            channel.exchange_declare(EXCHANGE.into(), kind, options, FieldTable::default());
-        within("exchange.declare", declared).await
-    };
-    match declare(&channel, false).await {
-        Ok(()) => Ok(channel),
-        Err(refused) if refused.code() == Some(code::ACCESS_REFUSED) => {
-            let channel = link.channel().await?;
-            declare(&channel, true).await.map_err(|_| QueueError::from(refused))?;
-            Ok(channel)
-        }
+    let options = ExchangeDeclareOptions { durable: true, ..Default::default() };
+    let (kind, none) = (ExchangeKind::Direct, FieldTable::default());
+    let declared = channel.exchange_declare(EXCHANGE.into(), kind, options, none);
+    match within("exchange.declare", declared).await {
+        Ok(()) => Ok(Some(channel)),
+        Err(refused) if refused.code() == Some(code::ACCESS_REFUSED) => Ok(None),
         Err(fault) => Err(conflict("exchange", EXCHANGE, fault)),
     }
 }
 
-/// Declares a queue and binds it. A user without the right to declare is content with a queue
-/// that is there: its arguments and its binding are then the administrator's.
+/// Declares a queue and binds it. A user with the right to the exchange but not to this queue is
+/// content with a queue that is there.
 async fn declare_queue(
     link: &Link,
     channel: Channel,
