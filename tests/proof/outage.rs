@@ -75,14 +75,15 @@ async fn graph_is_waited_for_however_it_fails() {
     let mut alice = Scene::new(&site, "alice").await;
     let mut bob = Scene::new(&site, "bob").await;
     let (_watch, apply) = site.start().await;
-    let outages: [(&str, fn(&mut FaultSet)); 3] = [
-        ("down", |faults| faults.down = true),
-        ("reset", |faults| faults.reset = true),
-        ("token_down", |faults| faults.token_down = true),
+    let none = FaultSet::default();
+    let outages = [
+        ("down", FaultSet { down: true, ..none.clone() }),
+        ("reset", FaultSet { reset: true, ..none.clone() }),
+        ("token_down", FaultSet { token_down: true, ..none }),
     ];
     let mut enabled = true;
     for (name, outage) in outages {
-        site.graph.faults().set(outage);
+        site.graph.faults().set(|faults| *faults = outage);
         site.graph.expire_tokens();
         enabled = !enabled;
         alice.set_enabled(enabled).await;
@@ -145,22 +146,7 @@ async fn a_broker_that_is_silent_full_or_gone_is_waited_for() {
 
     silence(&rabbit, &mut alice, [&watch, &apply]).await;
     alarm(&rabbit, &mut alice, &watch, &mut apply).await;
-    for gently in [false, true] {
-        rabbit.flush().await;
-        match gently {
-            true => rabbit.stop().await,
-            false => rabbit.kill(),
-        }
-        for relay in [&watch, &apply] {
-            shows(relay, CONNECTED, 0.0).await;
-        }
-        let title = format!("gently: {gently}");
-        alice.set_title(&title).await;
-        alice.set_enabled(gently).await;
-        watch.logged("the watcher waits and tries again").await;
-        rabbit.restart().await;
-        alice.arrived(gently, &title).await;
-    }
+    restart(&mut rabbit, &mut alice, [&watch, &apply]).await;
     assert_eq!(site.dead_letters().await, 0);
 }
 
@@ -210,6 +196,22 @@ async fn alarm<'a>(
     rabbit.ctl(&["set_vm_memory_high_watermark", no_alarm]).await;
     watch.logged("the broker accepts messages again").await;
     alice.arrived(true, "Alarm").await;
+}
+
+/// The broker is killed and started again.
+async fn restart(rabbit: &mut Rabbit, alice: &mut Scene<'_>, both: [&Relay<'_>; 2]) {
+    rabbit.flush().await;
+    rabbit.kill();
+    for relay in both {
+        shows(relay, CONNECTED, 0.0).await;
+    }
+    alice.set_title("Restart").await;
+    alice.set_enabled(false).await;
+    for relay in both {
+        relay.logged("Connection refused").await;
+    }
+    rabbit.restart().await;
+    alice.arrived(false, "Restart").await;
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::rabbit::{Rabbit, Vhost};
 use super::relay::{Relay, Setup};
-use super::samba::{BASE_DN, Samba, User};
+use super::samba::{Admin, BASE_DN, Samba, User};
 use super::wait::eventually;
 
 /// Everything that the relay stands between.
@@ -26,9 +26,12 @@ pub struct Site {
 impl Site {
     /// A domain and a tenant of its own, on a virtual host of this node.
     pub async fn new(rabbit: &Rabbit) -> Site {
+        Site::with(rabbit, Options::default()).await
+    }
+
+    /// As [`Site::new`], with a tenant of this kind.
+    pub async fn with(rabbit: &Rabbit, options: Options) -> Site {
         let samba = Samba::start().await;
-        // The log of a test is read to its first line.
-        let options = Options { log_limit: 1_000_000, ..Options::default() };
         let graph = SandboxGraph::start(options).await.unwrap();
         let vhost = rabbit.vhost();
         let watch = watcher(&samba, &vhost).await;
@@ -48,7 +51,12 @@ impl Site {
 
     /// Adds a user to both sides, linked or to be found by its UPN.
     pub async fn add_user(&self, name: &str, linked: bool) -> (User, Uuid) {
-        let user = self.samba.admin().await.add_user(&format!("CN=Users,{BASE_DN}"), name).await;
+        self.add_user_as(&mut self.samba.admin().await, name, linked).await
+    }
+
+    /// As [`Site::add_user`], over a connection that is there already.
+    pub async fn add_user_as(&self, admin: &mut Admin, name: &str, linked: bool) -> (User, Uuid) {
+        let user = admin.add_user(&format!("CN=Users,{BASE_DN}"), name).await;
         let mut twin = NewUser::new(&user.upn);
         if linked {
             twin = twin.immutable_id(&user.immutable_id());
