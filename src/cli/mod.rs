@@ -77,7 +77,7 @@ pub fn main(arguments: Arguments) -> ExitCode {
     let quiet = match &arguments.command {
         #[cfg(feature = "sandbox")]
         Command::Demo(_) => true,
-        Command::DeadLetters(_) => true,
+        Command::Keygen(_) | Command::DeadLetters(_) => true,
         Command::Run | Command::Watch | Command::Apply => false,
     };
     log::start(arguments.log_format, quiet);

@@ -74,7 +74,8 @@ impl Relay {
             });
         }
         if role.watches() {
-            let watcher = Watcher::new(&config, keys, broker, health.clone(), shutdown.clone())?;
+            let watcher =
+                Watcher::new(&config, keys, Arc::clone(&broker), health.clone(), shutdown.clone())?;
             tasks.spawn(async move { Ok(watcher.run().await?) });
         }
         serve_tools(&mut tasks, control, &broker, &shutdown);

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test reports")]
 
+mod chaos;
+mod outage;
 mod parts;
 mod queue_contract;
 mod queue_rabbitmq;

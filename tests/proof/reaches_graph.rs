@@ -1,78 +1,10 @@
 //! From a change in a real Active Directory, over a real RabbitMQ, to Graph.
 
-use entra_relay::sandbox::graph::{LoggedRequest, NewUser, Options, SandboxGraph};
-use serde_json::json;
-use uuid::Uuid;
-
 use crate::support::rabbit::Rabbit;
-use crate::support::relay::{Relay, Setup};
-use crate::support::samba::{BASE_DN, Samba, User};
+use crate::support::relay::Setup;
+use crate::support::samba::Samba;
+use crate::support::site::Site;
 use crate::support::wait::eventually;
-
-/// Everything that the relay stands between.
-struct Site {
-    samba: Samba,
-    graph: SandboxGraph,
-    watch: Setup,
-    apply: Setup,
-}
-
-impl Site {
-    async fn new(rabbit: &Rabbit) -> Site {
-        let samba = Samba::start().await;
-        let graph = SandboxGraph::start(Options::default()).await.unwrap();
-        let vhost = rabbit.vhost();
-        let account = samba.service_account().await;
-        let attributes = json!({ "jobTitle": "title", "mobilePhone": "mobile" });
-        let watch = Setup::new()
-            .directory(&samba, account)
-            .rabbit(&vhost)
-            .set("apply.attributes", &attributes);
-        let apply = Setup::new()
-            .rabbit(&vhost)
-            .graph(&graph)
-            .set("directory.base_dn", BASE_DN)
-            .set("apply.attributes", &attributes);
-        Site { samba, graph, watch, apply }
-    }
-
-    /// Adds a user to both sides, linked or to be found by its UPN.
-    async fn add_user(&self, name: &str, linked: bool) -> (User, Uuid) {
-        let user = self.samba.admin().await.add_user(&format!("CN=Users,{BASE_DN}"), name).await;
-        let mut twin = NewUser::new(&user.upn);
-        if linked {
-            twin = twin.immutable_id(&user.immutable_id());
-        }
-        let twin = self.graph.add_user(twin);
-        (user, twin)
-    }
-
-    async fn start(&self) -> (Relay<'_>, Relay<'_>) {
-        let mut watch = self.watch.start(&["watch"]);
-        let mut apply = self.apply.start(&["apply"]);
-        watch.ready().await;
-        apply.ready().await;
-        (watch, apply)
-    }
-
-    async fn enabled(&self, twin: Uuid, enabled: bool) {
-        let what = format!("Graph has accountEnabled = {enabled}");
-        eventually(&what, async || self.graph.user(twin).unwrap().account_enabled() == enabled)
-            .await;
-    }
-
-    /// Requests that changed this user, or read it by its object id.
-    fn requests(&self, twin: Uuid) -> Vec<LoggedRequest> {
-        let mut log = self.graph.log();
-        log.retain(|request| request.user == Some(twin));
-        log
-    }
-
-    fn revocations(&self, twin: Uuid) -> usize {
-        let requests = self.requests(twin);
-        requests.iter().filter(|r| r.path.ends_with("/revokeSignInSessions")).count()
-    }
-}
 
 #[tokio::test]
 async fn every_kind_of_change_arrives() {
@@ -136,7 +68,7 @@ async fn a_second_start_without_changes_publishes_nothing() {
     let site = Site::new(Rabbit::shared().await).await;
     let (alice, twin) = site.add_user("alice", true).await;
     {
-        let (mut watch, apply) = site.start().await;
+        let (mut watch, mut apply) = site.start().await;
         site.samba.admin().await.disable(&alice).await;
         site.enabled(twin, false).await;
         assert!(watch.terminate().await.success());

@@ -6,4 +6,5 @@ pub mod process;
 pub mod rabbit;
 pub mod relay;
 pub mod samba;
+pub mod site;
 pub mod wait;

@@ -1,5 +1,6 @@
 //! A RabbitMQ node.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::net::Ipv4Addr;
@@ -8,6 +9,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use lapin::options::QueueDeclareOptions;
 use lapin::{Connection, ConnectionProperties};
 use rustix::process::Signal;
 use serde_json::json;
@@ -81,6 +83,19 @@ impl Rabbit {
         run(command).await
     }
 
+    /// How many messages the queues of a virtual host hold, by queue; those that were delivered
+    /// and not settled yet included.
+    pub async fn messages(&self, vhost: &Vhost) -> BTreeMap<String, u64> {
+        let columns =
+            ["list_queues", "--vhost", &vhost.name, "name", "messages", "--no-table-headers"];
+        let listed = self.ctl(&columns).await;
+        let row = |line: &str| {
+            let (name, messages) = line.split_once('\t')?;
+            Some((name.to_owned(), messages.trim().parse().ok()?))
+        };
+        listed.lines().filter_map(row).collect()
+    }
+
     /// Writes the tables that name the quorum queues to disk. The node does so seconds after a
     /// change; a queue whose name a kill takes away never elects a leader again.
     pub async fn flush(&self) {
@@ -134,6 +149,14 @@ impl Vhost {
     /// Connects as a client of the test's own.
     pub async fn connect(&self) -> lapin::Result<Connection> {
         Connection::connect(&self.amqp_url(), ConnectionProperties::default()).await
+    }
+
+    /// How many messages of a queue wait to be delivered.
+    pub async fn waiting(&self, queue: &str) -> lapin::Result<u32> {
+        let channel = self.connect().await?.create_channel().await?;
+        let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+        let found = channel.queue_declare(queue.into(), passive, Default::default()).await?;
+        Ok(found.message_count())
     }
 }
 

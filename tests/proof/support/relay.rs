@@ -176,6 +176,13 @@ impl Relay<'_> {
         self.process.pid()
     }
 
+    /// The value of a metric, named with its labels; none while the program does not tell.
+    pub async fn metric(&self, name: &str) -> Option<f64> {
+        let (_, metrics) = self.get("/metrics").await.ok()?;
+        let value = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok();
+        metrics.lines().find_map(value)
+    }
+
     /// Asks the program to end, and waits until it has.
     pub async fn terminate(&mut self) -> ExitStatus {
         self.process.signal(Signal::TERM);
@@ -188,7 +195,7 @@ impl Relay<'_> {
     }
 
     /// Kills the program in the middle of whatever it does.
-    pub fn kill(mut self) {
+    pub fn kill(&mut self) {
         self.process.kill();
     }
 }

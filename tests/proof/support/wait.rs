@@ -46,8 +46,20 @@ impl<T, E: Display> Outcome for Result<T, E> {
 ///
 /// # Panics
 /// When the deadline passes first; the message names `what` and the last reason.
-pub async fn eventually<O: Outcome>(what: &str, mut probe: impl AsyncFnMut() -> O) -> O::Value {
-    let deadline = Instant::now() + DEADLINE;
+pub async fn eventually<O: Outcome>(what: &str, probe: impl AsyncFnMut() -> O) -> O::Value {
+    eventually_within(DEADLINE, what, probe).await
+}
+
+/// As [`eventually`], for what takes long by design.
+///
+/// # Panics
+/// As [`eventually`], after `limit`.
+pub async fn eventually_within<O: Outcome>(
+    limit: Duration,
+    what: &str,
+    mut probe: impl AsyncFnMut() -> O,
+) -> O::Value {
+    let deadline = Instant::now() + limit;
     let mut last = "the probe never came back".to_owned();
     // A probe that is ready at once never sees the time-out: the loop looks at the clock too.
     while Instant::now() < deadline {
@@ -58,7 +70,7 @@ pub async fn eventually<O: Outcome>(what: &str, mut probe: impl AsyncFnMut() -> 
         }
         tokio::time::sleep(INTERVAL).await;
     }
-    panic!("not reached within {DEADLINE:?}: {what}: {last}");
+    panic!("not reached within {limit:?}: {what}: {last}");
 }
 
 #[tokio::test(start_paused = true)]
