@@ -39,7 +39,8 @@ async fn main() {
 
     let vhost = rabbit.vhost();
     let account = samba.service_account().await;
-    let watch = Setup::new().directory(&samba, account).rabbit(&vhost);
+    let watch =
+        Setup::new().directory(&samba, account).rabbit(&vhost).set("guard.max_disables", 1_000_000);
     let apply = Setup::new().rabbit(&vhost).graph(&graph).set("directory.base_dn", BASE_DN);
     let mut watcher = watch.start(&["watch"]);
     let mut consumer = apply.start(&["apply"]);

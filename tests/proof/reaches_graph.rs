@@ -138,6 +138,10 @@ async fn every_way_to_connect_works() {
             .set("directory.tls.start_tls", start_tls);
         let mut watch = setup.start(&["watch"]);
         watch.ready().await;
+        for seen_by_all in ["cmdline", "environ"] {
+            let seen = std::fs::read(format!("/proc/{}/{seen_by_all}", watch.pid())).unwrap();
+            assert!(!String::from_utf8_lossy(&seen).contains(&account.password), "{seen_by_all}");
+        }
         assert!(watch.terminate().await.success());
     }
 }
