@@ -1,8 +1,10 @@
 //! Everything dies at random, again and again, while users change. Nothing is lost, and nobody's
 //! changes arrive out of order.
 //!
-//! The environment scales it: `RELAY_CHAOS_SEED`, `RELAY_CHAOS_CHANGES`, `RELAY_CHAOS_KILLS`,
-//! `RELAY_CHAOS_RESTARTS`.
+//! By default every kind of fault comes often enough, and it ends within three minutes on two cores
+//! that are busy otherwise. The environment scales it; the full measure is
+//! `RELAY_CHAOS_CHANGES=2000 RELAY_CHAOS_KILLS=50 RELAY_CHAOS_RESTARTS=3`. `RELAY_CHAOS_SEED`, which
+//! every run prints, repeats its changes and kills.
 
 mod history;
 
@@ -44,9 +46,9 @@ const MAPPED: [(&str, &str); 2] = [("jobTitle", "title"), ("mobilePhone", "mobil
 async fn nothing_is_lost_or_reordered_while_everything_dies() {
     let started = Instant::now();
     let seed = scale("SEED", rand::random());
-    let changes: usize = scale("CHANGES", 2000);
-    let kills: usize = scale("KILLS", 50);
-    let restarts: usize = scale("RESTARTS", 3);
+    let changes: usize = scale("CHANGES", 800);
+    let kills: usize = scale("KILLS", 20);
+    let restarts: usize = scale("RESTARTS", 2);
     eprintln!("RELAY_CHAOS_SEED={seed}: {changes} changes, {kills} kills, {restarts} restarts");
 
     let mut rabbit = Rabbit::start().await;
@@ -74,11 +76,6 @@ async fn nothing_is_lost_or_reordered_while_everything_dies() {
         let hesitation = Duration::from_millis(random.random_range(0..MOST_HESITATION_MS));
         let kill = victims[victim].die_and_rise(hesitation);
         let ((), fault) = tokio::join!(people.change(due(changes)), kill);
-        eprintln!(
-            "XX round {round} {victim} {:.1?} killed at {:.1?}",
-            started.elapsed(),
-            fault.start - started
-        );
         faults.push(fault);
         for _ in 0..due(restarts) {
             // By force and in order, in turn; meanwhile the directory goes on.
@@ -203,10 +200,9 @@ impl People {
             0..5 => {
                 let state = histories.get_mut(STATE).unwrap();
                 let enabled = *state.last() != true;
-                match enabled {
-                    true => self.admin.enable(user).await,
-                    false => self.admin.disable(user).await,
-                }
+                // Written without being read before: that spares the server half of the work.
+                let control = if enabled { "512" } else { "514" };
+                self.admin.replace(user, "userAccountControl", &[control]).await;
                 state.push(enabled.into());
             }
             kind @ 5..9 => {
