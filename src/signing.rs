@@ -75,6 +75,14 @@ impl Keys {
         Ok(Keys { signer: signer.map(Arc::new), verifier: Arc::new(verifier) })
     }
 
+    /// The keys of who signs so and trusts nobody else.
+    #[cfg(test)]
+    pub(crate) fn of(signer: Signer) -> Keys {
+        let mut verifier = Verifier::default();
+        verifier.trust(signer.key.verifying_key());
+        Keys { signer: Some(Arc::new(signer)), verifier: Arc::new(verifier) }
+    }
+
     /// Signs a message if there is a key to do so.
     pub fn sign(&self, message: &mut Message) {
         if let Some(signer) = &self.signer {
@@ -158,14 +166,6 @@ impl Verifier {
             verifier.trust(key);
         }
         Ok(verifier)
-    }
-
-    /// Trusts this signer alone.
-    #[cfg(test)]
-    pub(crate) fn of(signer: &Signer) -> Verifier {
-        let mut verifier = Verifier::default();
-        verifier.trust(signer.key.verifying_key());
-        verifier
     }
 
     fn trust(&mut self, key: VerifyingKey) {

@@ -1,7 +1,10 @@
 //! What others can put into the queue, and what comes of it.
 
 use super::*;
-use crate::{queue::dead_letter::DeadReason, signing::Signer};
+use crate::{
+    queue::dead_letter::DeadReason,
+    signing::{Keys, Signer},
+};
 
 const URGENT: Queue = Queue::Lane(Lane::Urgent);
 
@@ -15,12 +18,14 @@ fn signed(signer: &Signer, event: &Event) -> Message {
 async fn only_what_the_watcher_signed_is_applied() {
     let mut world = World::new().await;
     let user = world.user(1);
-    let (watcher, stranger) = (Signer::generate(), Signer::generate());
-    world.verifier = Arc::new(Verifier::of(&watcher));
+    let keys = Keys::of(Signer::generate());
+    world.verifier = Arc::clone(&keys.verifier);
+    let watcher = keys.signer.as_deref().expect("it signs");
+    let stranger = Signer::generate();
     let unsigned = Message::from_event(&event(1, 1, DISABLED));
     let foreign = signed(&stranger, &event(1, 2, DISABLED));
     let body = event(1, 4, DISABLED).to_json().into();
-    let altered = Message { body, ..signed(&watcher, &event(1, 3, ENABLED)) };
+    let altered = Message { body, ..signed(watcher, &event(1, 3, ENABLED)) };
     let junk = Message { body: b"\xff".as_slice().into(), ..unsigned.clone() };
     let injected = [unsigned, foreign, altered, junk];
     for message in &injected {
@@ -40,7 +45,7 @@ async fn only_what_the_watcher_signed_is_applied() {
         assert!(letter.cause.sentence.contains(part), "{:?}", letter.cause);
         assert_eq!(letter.user, None, "nothing in it is believed");
     }
-    world.queue.put(URGENT, signed(&watcher, &event(1, 5, DISABLED)));
+    world.queue.put(URGENT, signed(watcher, &event(1, 5, DISABLED)));
     world.drained().await;
     assert!(!world.is_enabled(user));
     world.stop().await;
