@@ -172,8 +172,9 @@ fn request(bench: &Bench, index: usize, picks: &[usize], forged: bool) -> Refres
     let picked = picks.iter().filter_map(|pick| told.get(pick % told.len().max(1)));
     let mut originals: Vec<_> = picked.map(|message| (*message).into()).collect();
     if forged {
+        // All is right but the signature.
         let event = Event::new(
-            "ldap:///dc=elsewhere",
+            "ldap:///dc=x",
             object(index),
             bench.store.sequence().expect("store"),
             Timestamp::UNIX_EPOCH,
