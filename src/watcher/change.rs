@@ -11,7 +11,7 @@ use super::{
     record::Record,
     refresh::Again,
 };
-use crate::event::Detail;
+use crate::event::{Detail, Kind};
 
 /// What was found of one user, and what is to be told of it.
 #[derive(Debug, Default)]
@@ -97,10 +97,14 @@ impl Change {
         }
     }
 
-    /// Adds that the account is blocked, unless the details say so already.
+    /// Adds that the account is blocked, unless the details say so already. Only its creation comes
+    /// before that.
     pub fn tell_blocked(&mut self) {
-        if !self.details.iter().any(|detail| blocks(detail).is_some()) {
-            self.details.extend(self.record.told.blocked.map(blocked));
+        if !self.details.iter().any(|detail| blocks(detail).is_some())
+            && let Some(reason) = self.record.told.blocked
+        {
+            let new = self.details.first().is_some_and(|d| d.kind() == Kind::UserCreated);
+            self.details.insert(usize::from(new), blocked(reason));
         }
     }
 

@@ -1,8 +1,8 @@
 //! What is told again of a user, on request: pure logic.
 //!
 //! An event that could not be settled is not repeated: what it was about is told as it is now. An
-//! original of ours shows that it was told once, so it has passed the guard; what is asked for
-//! without one passes the guard like a change.
+//! original of ours shows that it was told once, so it has passed the guard. Asked without one, a
+//! blocked account passes the guard like a change, and an enabled one is never told.
 
 use std::collections::{BTreeMap, BTreeSet};
 

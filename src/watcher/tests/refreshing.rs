@@ -19,15 +19,21 @@ fn bench() -> Bench {
     Bench::with_users(2, model::Guard::default())
 }
 
-fn request(events: &[Event]) -> Message {
+fn request(bench: &Bench, events: &[Event]) -> Message {
     let object = events.first().map_or(object(0), |event| event.object);
-    let originals = events.iter().map(|event| (&Message::from_event(event)).into()).collect();
+    let signed = |event| {
+        let mut message = Message::from_event(event);
+        bench.keys.sign(&mut message);
+        (&message).into()
+    };
+    let originals = events.iter().map(signed).collect();
     RefreshRequest { object, why: Why::Parked, originals, waiting: Some(WAITING) }.to_message()
 }
 
 /// What a request for these events tells.
 fn told_again(bench: &Bench, events: &[Event]) -> Vec<Event> {
-    bench.lock().requests.push(request(events));
+    let request = request(bench, events);
+    bench.lock().requests.push(request);
     assert!(bench.run());
     assert!(bench.lock().requests.is_empty(), "acknowledged");
     bench.told()
@@ -118,7 +124,8 @@ fn without_an_original_nobody_is_enabled() {
 fn requests_of_one_user_that_wait_together_are_one() {
     let bench = bench();
     let events = tell(&bench, &[OFF, ("title", "Lead")]);
-    let both = [request(&events[..1]), request(&events[1..]), request(&events)];
+    let both =
+        [request(&bench, &events[..1]), request(&bench, &events[1..]), request(&bench, &events)];
     bench.lock().requests.extend(both);
     assert!(bench.run());
     assert_eq!(details(&bench.told()), details(&events));
@@ -134,7 +141,13 @@ fn what_is_not_ours_changes_nobody_and_stops_nothing() {
     let mut other = disabled[0].clone();
     other.object = object(1);
     assert_eq!(told_again(&bench, &[disabled[0].clone(), other]), []);
-    let garbage = Message { body: Bytes::from_static(b"\xff{"), ..request(&[]) };
+    let mut unsigned =
+        RefreshRequest::from_message(&request(&bench, &disabled)).expect("a request");
+    unsigned.originals = vec![(&Message::from_event(&disabled[0])).into()];
+    bench.lock().requests.push(unsigned.to_message());
+    assert!(bench.run());
+    assert_eq!(bench.told(), []);
+    let garbage = Message { body: Bytes::from_static(b"\xff{"), ..request(&bench, &[]) };
     bench.lock().requests.push(garbage);
     assert_eq!(told_again(&bench, &disabled).len(), 1, "the next one is handled");
 }
@@ -153,7 +166,8 @@ fn who_is_gone_waits_for_the_changes_to_tell() {
     // Gone after the changes were read, before the request was handled.
     let bench = self::bench();
     let events = tell(&bench, &[("title", "Lead")]);
-    bench.lock().requests.push(request(&events));
+    let request = request(&bench, &events);
+    bench.lock().requests.push(request);
     assert!(bench.run_with_gone(0));
     assert_eq!(bench.lock().requests.len(), 1, "postponed");
     assert_eq!(bench.told(), []);

@@ -16,6 +16,7 @@ use crate::{
     directory::{Changes, Cursor, Entry, Page, UsersPage},
     event::Event,
     queue::{Delivery, Message, Publisher, Queue, Receipt},
+    signing::{Signer, Verifier},
     watcher::*,
 };
 
@@ -251,12 +252,16 @@ pub(super) struct Bench {
     pub(super) world: Shared,
     pub(super) store: Store,
     pub(super) guard: model::Guard,
+    pub(super) keys: Keys,
     time: Arc<AtomicI64>,
 }
 
 impl Bench {
     pub(super) fn new(guard: model::Guard) -> Bench {
+        let signer = Signer::generate();
+        let verifier = Arc::new(Verifier::of(&signer));
         Bench {
+            keys: Keys { signer: Some(Arc::new(signer)), verifier },
             world: Shared::default(),
             store: Store::on(InMemoryBackend::new(), "ldap:///dc=x").expect("store"),
             guard,
@@ -306,7 +311,7 @@ impl Bench {
             },
             store: self.store.clone(),
             guard: Guard::from_config(&self.guard),
-            keys: Keys::default(),
+            keys: self.keys.clone(),
             publisher: Arc::new(FakePublisher(Arc::clone(&self.world))),
             // A clock that stands still now and then.
             clock: Arc::new(move || {
