@@ -8,7 +8,9 @@ use super::{
     Config, Problem, Role,
     model::{BindMethod, BrokerKind, Credential, Doorbell, Source},
 };
-use crate::queue::ParkingDelay;
+
+/// The shortest delay that the queue has.
+const SHORTEST_DELAY: Duration = Duration::from_secs(15);
 
 /// Everything that is wrong with `config` for `role`.
 pub fn problems(config: &Config, role: Role) -> Vec<Problem> {
@@ -262,12 +264,11 @@ fn graph(config: &Config, found: &mut Vec<Problem>) {
 
 fn parking(config: &Config, found: &mut Vec<Problem>) {
     let parking = &config.parking;
-    let [shortest, ..] = ParkingDelay::ALL;
     let problem = |key, what, remedy: String, value| {
         Problem::at(key, what, remedy).with_value(humantime::format_duration(value))
     };
-    if parking.max_delay < shortest.duration() {
-        let least = humantime::format_duration(shortest.duration());
+    if parking.max_delay < SHORTEST_DELAY {
+        let least = humantime::format_duration(SHORTEST_DELAY);
         let (key, remedy) = ("parking.max_delay", format!("write {least} or more"));
         found.push(problem(key, "is too short", remedy, parking.max_delay));
     } else if parking.first_delay > parking.max_delay {
