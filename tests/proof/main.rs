@@ -5,6 +5,7 @@
 
 mod chaos;
 mod outage;
+mod dead_letters;
 mod parts;
 mod queue_contract;
 mod queue_rabbitmq;
@@ -13,3 +14,4 @@ mod sandbox;
 mod setup_errors;
 mod signing;
 mod support;
+mod topology;
