@@ -6,6 +6,7 @@
 mod chaos;
 mod consumers;
 mod outage;
+mod dead_letters;
 mod parts;
 mod queue_contract;
 mod queue_rabbitmq;
@@ -14,3 +15,4 @@ mod sandbox;
 mod setup_errors;
 mod signing;
 mod support;
+mod topology;

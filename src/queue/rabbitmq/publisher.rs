@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use futures_util::{StreamExt, future::join_all};
 use lapin::{Channel, Confirmation, Consumer, options::BasicPublishOptions};
 use tokio::sync::Mutex;
-use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, warn};
 
 use super::{
@@ -32,8 +32,8 @@ pub(super) struct RabbitPublisher {
 struct Session {
     link: Link,
     channel: Channel,
-    /// Of the watcher: cancelled when the right to publish is lost.
-    held: Option<CancellationToken>,
+    /// Of the watcher: finished when the right to publish is lost.
+    held: Option<AbortOnDropHandle<()>>,
 }
 
 /// Why a batch was not published to its end.
@@ -78,15 +78,11 @@ impl RabbitPublisher {
     }
 }
 
-/// Cancelled when the consumer ends, which is when its queue or its connection does.
-fn follow(mut consumer: Consumer) -> CancellationToken {
-    let held = CancellationToken::new();
-    let lost = held.clone();
-    tokio::spawn(async move {
-        while let Some(Ok(_)) = consumer.next().await {}
-        lost.cancel();
-    });
-    held
+/// Finishes when the consumer ends, which is when its queue or its connection does.
+fn follow(mut consumer: Consumer) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tokio::spawn(
+        async move { while let Some(Ok(_)) = consumer.next().await {} },
+    ))
 }
 
 #[async_trait]
@@ -142,7 +138,7 @@ impl Session {
 
     /// Whether somebody took the right to publish away, by deleting the queue that stands for it.
     fn is_lost(&self) -> bool {
-        self.held.as_ref().is_some_and(CancellationToken::is_cancelled)
+        self.held.as_ref().is_some_and(AbortOnDropHandle::is_finished)
     }
 
     async fn publish(
