@@ -11,7 +11,7 @@ use futures_util::{
 use jiff::Timestamp;
 use tokio::{
     sync::watch,
-    time::{interval, sleep_until},
+    time::{interval, interval_at, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -171,7 +171,7 @@ impl<'a> Session<'a> {
         shutdown: &CancellationToken,
         backoff: &mut Backoff,
     ) -> End {
-        let mut beat = interval(BEAT);
+        let mut beat = interval_at((Instant::now() + BEAT).into(), BEAT);
         let mut paused = self.lane.outage.paused();
         paused.mark_changed();
         loop {
@@ -179,7 +179,11 @@ impl<'a> Session<'a> {
             let (overdue, wakes_at) = (self.overdue_at(&paused), self.schedule.wakes_at());
             tokio::select! {
                 () = shutdown.cancelled() => break,
-                _ = beat.tick() => self.lane.health.beat(self.lane.part()),
+                _ = beat.tick() => {
+                    self.lane.health.beat(self.lane.part());
+                    // A subscription that has lasted is a good one, also where nothing came.
+                    backoff.reset();
+                }
                 Some(done) = self.working.next() => self.end_work(done),
                 _ = paused.changed() => self.tell_pause(*paused.borrow_and_update()),
                 () = until(wakes_at) => self.schedule.wake(Instant::now()),

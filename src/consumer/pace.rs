@@ -62,7 +62,7 @@ impl Default for Pace {
             retry: (Duration::from_millis(500), Duration::from_secs(30)),
             probe: (Duration::from_secs(1), Duration::from_secs(30)),
             verify: (Duration::from_millis(100), Duration::from_secs(5)),
-            queue: (Duration::from_millis(500), Duration::from_secs(30)),
+            queue: (Duration::from_millis(500), Duration::from_secs(5)),
             take_over: graph::REQUEST_TIMEOUT,
             paused: Duration::from_secs(5 * 60),
             held: Duration::from_secs(20 * 60),

@@ -26,9 +26,9 @@ impl Backoff {
         Backoff { inner, ceiling }
     }
 
-    /// For a server that may be away: from half a second to half a minute.
+    /// For a server that may be away: from half a second to ten, for a disable waits for it.
     pub fn reconnect() -> Backoff {
-        Backoff::new(Duration::from_millis(500), Duration::from_secs(30))
+        Backoff::new(Duration::from_millis(500), Duration::from_secs(10))
     }
 
     /// The next delay.

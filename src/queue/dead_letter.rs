@@ -75,10 +75,11 @@ impl DeadReason {
     pub fn poison(self) -> Option<&'static str> {
         match self {
             Self::Malformed => Some("nobody can read it"),
-            Self::BadSignature => Some("it is not shown to come from our watcher"),
             Self::Misplaced => Some("it is a copy of an event that was settled in its own lane"),
             Self::ForeignDirectory => Some("it is about another directory"),
-            Self::UserNotFound
+            // A consumer without the newest key refuses what is genuine; the watcher verifies it.
+            Self::BadSignature
+            | Self::UserNotFound
             | Self::AmbiguousMatch
             | Self::PermissionDenied
             | Self::ValueRefused

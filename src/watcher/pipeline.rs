@@ -247,7 +247,7 @@ impl Pipeline {
         queue: Queue,
         messages: &[Message],
     ) -> Result<(), WatchError> {
-        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
         while let Err(error) = self.publisher.publish(queue, messages).await {
             let delay = backoff.next_delay();
             tracing::warn!(%error, messages = messages.len(), retry_in = ?delay,

@@ -5,8 +5,8 @@
 
 mod chaos;
 mod consumers;
-mod outage;
 mod dead_letters;
+mod outage;
 mod parts;
 mod queue_contract;
 mod queue_rabbitmq;

@@ -16,7 +16,7 @@ use crate::{
     directory::{Changes, Cursor, Entry, Page, UsersPage},
     event::Event,
     queue::{Delivery, Message, Publisher, Queue, Receipt},
-    signing::{Signer, Verifier},
+    signing::Signer,
     watcher::*,
 };
 
@@ -258,10 +258,8 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) fn new(guard: model::Guard) -> Bench {
-        let signer = Signer::generate();
-        let verifier = Arc::new(Verifier::of(&signer));
         Bench {
-            keys: Keys { signer: Some(Arc::new(signer)), verifier },
+            keys: Keys::of(Signer::generate()),
             world: Shared::default(),
             store: Store::on(InMemoryBackend::new(), "ldap:///dc=x").expect("store"),
             guard,
