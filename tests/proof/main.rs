@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test reports")]
 
 mod chaos;
+mod consumers;
 mod outage;
 mod parts;
 mod queue_contract;
