@@ -161,7 +161,7 @@ async fn consumers_are_killed_at_will_and_nothing_is_lost_or_out_of_order() {
         let enough = random.random_range(1..30);
         eventually("consumers work", async || patches(&site.graph, before).len() >= enough).await;
         let victim = random.random_range(0..3).min(random.random_range(0..3));
-        let (setup, relay) = running.remove(victim).unwrap();
+        let (setup, mut relay) = running.remove(victim).unwrap();
         kills.push(Instant::now());
         relay.kill();
         running.push_back((setup, setup.start(&["apply"])));

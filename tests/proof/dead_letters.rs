@@ -179,7 +179,6 @@ async fn received(broker: &dyn Broker, count: usize) -> Vec<RefreshRequest> {
 }
 
 #[tokio::test]
-#[ignore = "the watcher does not take refresh requests yet"]
 async fn a_replayed_letter_is_told_anew_once_the_cause_is_mended() {
     let samba = Samba::start().await;
     let graph = SandboxGraph::start(Options::default()).await.unwrap();
