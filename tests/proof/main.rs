@@ -4,8 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test reports")]
 
 mod chaos;
-mod outage;
 mod dead_letters;
+mod outage;
 mod parts;
 mod queue_contract;
 mod queue_rabbitmq;
