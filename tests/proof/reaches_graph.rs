@@ -50,14 +50,17 @@ async fn every_kind_of_change_arrives() {
     admin.delete(&bob).await;
     site.enabled(bob_twin, false).await;
 
-    let (_, metrics) = apply.get("/metrics").await.unwrap();
     for line in [
         "relay_events_settled_total{outcome=\"applied\",type=\"account.disabled\"} 2",
         "relay_events_settled_total{outcome=\"applied\",type=\"user.deleted\"} 1",
         "relay_dead_lettered_total{reason=\"user_not_found\"} 0",
         "relay_broker_connected 1",
     ] {
-        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+        eventually(line, async || {
+            let (_, metrics) = apply.get("/metrics").await.map_err(|error| error.to_string())?;
+            if metrics.contains(line) { Ok(()) } else { Err(metrics) }
+        })
+        .await;
     }
     assert!(watch.terminate().await.success());
     assert!(apply.terminate().await.success());
