@@ -4,12 +4,12 @@
 //! receive ─▶ verify ─▶ mailbox of the user ─▶ find ─▶ plan ─▶ Graph ─▶ settle: ack · park · dead letter
 //! ```
 //!
-//! Each lane is a loop of its own ([`lane`]). It works on many users at once and on one user in
-//! order ([`schedule`], [`mailbox`]): changes of attributes that wait together become one, account
-//! states never do. An event whose failure Graph as a whole explains waits ([`outage`]); one whose
+//! Each lane is a loop of its own (`lane`). It works on many users at once and on one user in
+//! order (`schedule`, `mailbox`): changes of attributes that wait together become one, account
+//! states never do. An event whose failure Graph as a whole explains waits (`outage`); one whose
 //! user is not in Entra yet goes back to the watcher, which tells it anew some time later
-//! ([`parking`]); one that fails alone is tried some times and then given up with a reason and a
-//! remedy ([`cause`]).
+//! (`parking`); one that fails alone is tried some times and then given up with a reason and a
+//! remedy (`cause`).
 
 mod apply;
 mod cause;

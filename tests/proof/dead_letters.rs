@@ -9,7 +9,7 @@ use entra_relay::queue::refresh::{RefreshRequest, Why};
 use entra_relay::queue::{Broker, Message, Queue, Role, open};
 use entra_relay::sandbox::graph::{NewUser, Options, SandboxGraph};
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::support::rabbit::{PASSWORD, Rabbit, Vhost};
@@ -184,8 +184,14 @@ async fn a_replayed_letter_is_told_anew_once_the_cause_is_mended() {
     let graph = SandboxGraph::start(Options::default()).await.unwrap();
     let vhost = Rabbit::shared().await.vhost();
     let account = samba.service_account().await;
-    let watch = Setup::new().directory(&samba, account).rabbit(&vhost);
-    let apply = Setup::new().rabbit(&vhost).graph(&graph).set("directory.base_dn", BASE_DN);
+    let attributes = json!({ "jobTitle": "title" });
+    let watch =
+        Setup::new().directory(&samba, account).rabbit(&vhost).set("apply.attributes", &attributes);
+    let apply = Setup::new()
+        .rabbit(&vhost)
+        .graph(&graph)
+        .set("directory.base_dn", BASE_DN)
+        .set("apply.attributes", &attributes);
     let mut admin = samba.admin().await;
     let container = format!("CN=Users,{BASE_DN}");
     let (alice, bob) =
@@ -194,6 +200,9 @@ async fn a_replayed_letter_is_told_anew_once_the_cause_is_mended() {
     for twin in twins {
         graph.faults().fail_user(twin, Some(403));
     }
+    // Carol is blocked in the cloud, by hand.
+    let carol = admin.add_user(&container, "carol").await;
+    let by_hand = graph.add_user(NewUser::new(&carol.upn).disabled());
     let (mut watching, mut applying) = (watch.start(&["watch"]), apply.start(&["apply"]));
     watching.ready().await;
     applying.ready().await;
@@ -204,7 +213,10 @@ async fn a_replayed_letter_is_told_anew_once_the_cause_is_mended() {
     // Bob comes back meanwhile: his letter is stale, and replaying it must not block him.
     admin.enable(&bob).await;
     eventually("bob's enable is given up too", async || listed(&apply, &[]).await.len() == 3).await;
-    for twin in twins {
+    graph.faults().fail_user(by_hand, Some(403));
+    admin.replace(&carol, "title", &["Lead"]).await;
+    eventually("carol's title is given up", async || listed(&apply, &[]).await.len() == 4).await;
+    for twin in twins.into_iter().chain([by_hand]) {
         graph.faults().fail_user(twin, None);
     }
     let output = apply.run(&["dlq", "replay"]).await;
@@ -212,5 +224,10 @@ async fn a_replayed_letter_is_told_anew_once_the_cause_is_mended() {
     let enabled = |twin| graph.user(twin).unwrap().account_enabled();
     eventually("alice is blocked", async || !enabled(twins[0])).await;
     assert!(enabled(twins[1]), "bob was blocked by a stale letter");
+    eventually("carol's title arrives", async || {
+        graph.user(by_hand).unwrap().get("jobTitle") == "Lead"
+    })
+    .await;
+    assert!(!enabled(by_hand), "a replay unblocked who was blocked by hand");
     assert_eq!(listed(&apply, &[]).await.len(), 0);
 }

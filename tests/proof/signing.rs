@@ -4,9 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use entra_relay::config::{Secret, model};
-use entra_relay::event::Event;
+use entra_relay::event::{Detail, Event, Identity, Reason, source_of};
+use entra_relay::queue::carried::Carried;
 use entra_relay::queue::dead_letter::{DeadLetter, DeadReason};
-use entra_relay::queue::{Broker, Message, Queue, open, partition_of};
+use entra_relay::queue::refresh::{RefreshRequest, Why};
+use entra_relay::queue::{Broker, Message, Queue, Role, open, partition_of};
 use entra_relay::sandbox::graph::{NewUser, Options, SandboxGraph};
 use entra_relay::signing::Signer;
 use futures_util::StreamExt;
@@ -298,4 +300,71 @@ async fn a_new_key_loses_no_event() {
     assert_eq!(site.broker().depth(Queue::DeadLetters).await.unwrap(), 0);
     assert!(watching.terminate().await.success());
     assert!(applying.terminate().await.success());
+}
+
+/// Anybody who can publish can ask the watcher to tell a user anew. What the request carries must be
+/// the watcher's own, and a request that carries nothing enables nobody.
+#[tokio::test]
+async fn forged_requests_change_nobody() {
+    let site = Site::new().await;
+    let (alice, alice_twin) = site.add_user("alice").await;
+    let (carol, carol_twin) = site.add_user("carol").await;
+    let mut admin = site.samba.admin().await;
+    let bob = admin.add_user(&format!("CN=Users,{BASE_DN}"), "bob").await;
+    let by_hand = NewUser::new(&bob.upn).immutable_id(&bob.immutable_id()).disabled();
+    let bob_twin = site.graph.add_user(by_hand);
+    let keys = Pair::new().await;
+    let watch = site.watch().await.set("security.signing_key_file", &keys.private);
+    let apply = site.apply().set("security.verify_key_files", [&keys.public]);
+    let (mut watch, mut apply) = (watch.start(&["watch"]), apply.start(&["apply"]));
+    watch.ready().await;
+    apply.ready().await;
+    admin.disable(&alice).await;
+    site.enabled(alice_twin, false).await;
+
+    let request = |user: &User, originals: Vec<Carried>| {
+        let (object, why) = (user.guid, Why::Replayed);
+        RefreshRequest { object, why, originals, waiting: None }.to_message()
+    };
+    let unsigned = |user: &User| {
+        let detail = Detail::AccountEnabled { ended: Reason::Disabled };
+        let (source, now) = (source_of(BASE_DN), Timestamp::now());
+        let sequence = now.as_microsecond() as u64 + 1_000_000_000;
+        let identity = Identity::default();
+        Message::from_event(&Event::new(&source, user.guid, sequence, now, identity, detail))
+    };
+    let by_a_stranger = |user: &User| {
+        let mut message = unsigned(user);
+        Signer::generate().sign(&mut message);
+        message
+    };
+    let mut junk = request(&alice, Vec::new());
+    junk.body = b"junk".to_vec().into();
+    let mut requests = vec![junk];
+    for user in [&alice, &bob] {
+        requests.push(request(user, vec![(&unsigned(user)).into()]));
+        requests.push(request(user, vec![(&by_a_stranger(user)).into()]));
+        requests.push(request(user, Vec::new()));
+    }
+    let broker = site.broker();
+    let publisher = broker.publisher(Role::Other);
+    publisher.publish(Queue::Refresh, &requests).await.unwrap();
+    let refused = "relay_refresh_total{outcome=\"refused\",why=\"replayed\"}";
+    eventually("four requests are refused", async || watch.metric(refused).await == Some(4.0))
+        .await;
+
+    // One writer: what comes later is told later.
+    admin.disable(&carol).await;
+    site.enabled(carol_twin, false).await;
+    for twin in [alice_twin, bob_twin] {
+        assert!(!site.graph.user(twin).unwrap().account_enabled());
+        let log = site.graph.log();
+        let enabling = log.iter().filter(|request| {
+            let asked = request.body.json().and_then(|body| body["accountEnabled"].as_bool());
+            request.user == Some(twin) && asked == Some(true)
+        });
+        assert_eq!(enabling.count(), 0);
+    }
+    assert!(watch.terminate().await.success());
+    assert!(apply.terminate().await.success());
 }
