@@ -214,6 +214,7 @@ impl Pipeline {
         let batch = draft.finish(reading)?;
         if !batch.messages.is_empty() {
             blocking(|| self.store.stage(&batch))?;
+            log_observed(&batch);
             self.flush().await?;
         } else if batch != Batch::default() {
             blocking(|| self.store.apply(&batch))?;
@@ -258,6 +259,16 @@ impl Pipeline {
             }
         }
         Ok(())
+    }
+}
+
+/// From here on the events are safe: told once, under these ids, whatever happens.
+fn log_observed(batch: &Batch) {
+    for Message { id, object, kind, .. } in &batch.messages {
+        let kind = Kind::from_type_name(kind).map(Kind::as_str);
+        let record = batch.records.get(object);
+        let user = record.and_then(|record| record.identity.sam_account_name.as_deref());
+        tracing::info!(event = %id, %object, kind, user, "change observed");
     }
 }
 
@@ -400,8 +411,6 @@ impl<'a> Draft<'a> {
             detail,
         );
         event.waiting = waiting;
-        tracing::info!(event = %event.id, %object, kind = event.kind().as_str(),
-            user = record.identity.sam_account_name.as_deref(), "change observed");
         let mut message = Message::from_event(&event);
         self.pipeline.keys.sign(&mut message);
         self.batch.messages.push(message);
