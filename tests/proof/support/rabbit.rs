@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use lapin::options::QueueDeclareOptions;
 use lapin::{Connection, ConnectionProperties};
@@ -15,6 +16,7 @@ use rustix::process::Signal;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
+use tokio::time::timeout;
 
 use super::loopback::Loopback;
 use super::process::{Process, run};
@@ -131,7 +133,14 @@ impl Rabbit {
 
     async fn ready(&self) {
         let vhost = Vhost { name: vhost_name(0), ip: self.loopback.ip() };
-        eventually("RabbitMQ accepts a connection", async || vhost.connect().await).await;
+        // A node that is half up takes a connection and never answers it.
+        eventually("RabbitMQ accepts a connection", async || {
+            match timeout(Duration::from_secs(5), vhost.connect()).await {
+                Ok(connected) => connected.map(drop).map_err(|error| error.to_string()),
+                Err(_elapsed) => Err("the connection is not answered".to_owned()),
+            }
+        })
+        .await;
     }
 }
 
