@@ -39,6 +39,7 @@ pub async fn main(
 pub struct Relay {
     tasks: JoinSet<anyhow::Result<()>>,
     address: std::io::Result<std::net::SocketAddr>,
+    #[cfg_attr(not(feature = "sandbox"), expect(dead_code, reason = "the demo waits for it"))]
     health: Health,
     shutdown: CancellationToken,
 }
@@ -92,6 +93,7 @@ impl Relay {
     }
 
     /// Whether every part works.
+    #[cfg(feature = "sandbox")]
     pub fn health(&self) -> &Health {
         &self.health
     }
