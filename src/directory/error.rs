@@ -76,7 +76,7 @@ pub(super) fn connect_error(server: &str, error: &LdapError) -> DirectoryError {
     DirectoryError::unreachable(server, text)
 }
 
-/// Explains a refused bind. AD tells the cause as `data XXX` in its diagnostic message
+/// Explains a refused bind. AD tells the cause as `data 52e` in its diagnostic message
 /// (MS-ADTS 5.1.1.1 and the Win32 error codes).
 pub(super) fn bind_error(server: &str, user: &str, code: u32, text: &str) -> DirectoryError {
     let credentials = |cause: String, remedy| DirectoryError::Credentials {
