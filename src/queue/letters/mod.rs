@@ -135,7 +135,7 @@ struct InHand {
 struct Hand {
     letters: Vec<Delivery>,
     unseen: u64,
-    _subscriber: Box<dyn Subscriber>,
+    subscriber: Box<dyn Subscriber>,
 }
 
 impl Desk {
@@ -232,14 +232,16 @@ impl Desk {
             if some.is_empty() {
                 return Ok(summary);
             }
+            let last = bundles.len() == 0;
             let requests: Vec<_> = some.iter().flat_map(|bundle| bundle.requests()).collect();
             let messages: Vec<_> = requests.iter().map(|request| request.to_message()).collect();
             self.publisher.publish(Queue::Refresh, &messages).await?;
             summary.users += some.len();
-            summary.done +=
-                acknowledge(some.into_iter().flat_map(|bundle| bundle.into_letters())).await?;
+            let done = some.into_iter().flat_map(|bundle| bundle.into_letters()).collect();
+            let late = begun.elapsed() + pause.unwrap_or_default() >= TURN;
+            summary.done += hand.settle(done, last || late).await?;
             say(answers, Answer::Progress { done: summary.done, total }).await;
-            if begun.elapsed() + pause.unwrap_or_default() >= TURN {
+            if late {
                 return Ok(Summary { left: total - summary.done, ..summary });
             }
             if let Some(pause) = pause.filter(|_| summary.done < total) {
@@ -262,7 +264,8 @@ impl Desk {
         }
         let mut letters = letters.into_iter();
         while summary.done < total {
-            summary.done += acknowledge(letters.by_ref().take(STEP)).await?;
+            let step = letters.by_ref().take(STEP).collect();
+            summary.done += hand.settle(step, letters.len() == 0).await?;
             say(answers, Answer::Progress { done: summary.done, total }).await;
         }
         Ok(summary)
@@ -280,7 +283,7 @@ impl Desk {
             }
         }
         let unseen = waiting.saturating_sub(letters.len() as u64);
-        Ok(Hand { letters, unseen, _subscriber: subscriber })
+        Ok(Hand { letters, unseen, subscriber })
     }
 }
 
@@ -304,6 +307,34 @@ impl Hand {
         summary.meant = chosen.len();
         (chosen, summary)
     }
+
+    /// Settles letters for good; `last` makes sure of these and all before.
+    ///
+    /// AMQP confirms no acknowledgement, and a channel of RabbitMQ that closes forgets those that it
+    /// has not passed on to a quorum queue: it passes on 32 and keeps the rest back for a while. So
+    /// the last letter is put back first: when it comes again, all that went before have arrived.
+    async fn settle(&mut self, mut done: Vec<InHand>, last: bool) -> Result<usize, QueueError> {
+        let marker = if last { done.pop() } else { None };
+        let mut settled = acknowledge(&mut done).await?;
+        if let Some(InHand { delivery, .. }) = marker {
+            let (id, body) = (delivery.message.id, delivery.message.body.clone());
+            delivery.receipt.release().await?;
+            loop {
+                let again = timeout(RECEIVE_TIMEOUT, self.subscriber.receive()).await;
+                let again = again.map_err(|_silence| {
+                    QueueError::Unavailable("the broker does not tell what it has settled".into())
+                })??;
+                if again.message.id == id && again.message.body == body {
+                    again.receipt.ack().await?;
+                    settled += 1;
+                    break;
+                }
+                // A letter that is new: it goes back with the rest.
+                self.letters.push(again);
+            }
+        }
+        Ok(settled)
+    }
 }
 
 /// The reason by the header; what has none that we know is malformed.
@@ -314,9 +345,9 @@ fn reason(message: &Message) -> DeadReason {
 }
 
 /// Settles letters together, for each may cost a write to a disk, and tells how many they were.
-async fn acknowledge(letters: impl Iterator<Item = InHand>) -> Result<usize, QueueError> {
-    let settled = try_join_all(letters.map(|letter| letter.delivery.receipt.ack())).await?;
-    Ok(settled.len())
+async fn acknowledge(letters: &mut Vec<InHand>) -> Result<usize, QueueError> {
+    let receipts = letters.drain(..).map(|letter| letter.delivery.receipt.ack());
+    Ok(try_join_all(receipts).await?.len())
 }
 
 async fn say(answers: &mpsc::Sender<Answer>, answer: Answer) {
