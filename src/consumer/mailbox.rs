@@ -83,14 +83,18 @@ fn is_attributes(event: &Event) -> bool {
 fn merge<T>(parcels: &[Parcel<T>]) -> Event {
     let (newest, older) = parcels.split_last().expect("a batch has at least one parcel");
     let mut event = newest.event.clone();
-    if let Detail::AttributesModified { attributes } = &mut event.detail {
-        let newest = mem::take(attributes);
+    if let Detail::AttributesModified { attributes, references } = &mut event.detail {
+        let newest = (mem::take(attributes), mem::take(references));
         for parcel in older {
-            if let Detail::AttributesModified { attributes: older } = &parcel.event.detail {
-                attributes.extend(older.clone());
+            if let Detail::AttributesModified { attributes: a, references: r } =
+                &parcel.event.detail
+            {
+                attributes.extend(a.clone());
+                references.extend(r.clone());
             }
         }
-        attributes.extend(newest);
+        attributes.extend(newest.0);
+        references.extend(newest.1);
     }
     event
 }
@@ -110,7 +114,7 @@ mod tests {
 
     fn attributes(sequence: u64, values: &[(&str, &str)]) -> Event {
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), vec![(*value).to_owned()]);
-        event(sequence, Detail::AttributesModified { attributes: values.iter().map(own).collect() })
+        event(sequence, Detail::modified(values.iter().map(own).collect()))
     }
 
     fn filled(events: Vec<Event>) -> Mailbox<u64> {

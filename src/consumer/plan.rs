@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::rules::Rules;
 use crate::{
-    config::model::{OnDeleted, OnDisabled, OnEnabled, OnPasswordChanged},
+    config::model::{OnDeleted, OnDisabled, OnEnabled, OnPasswordChanged, OnScopeLeft},
     event::{Detail, Event, Reason},
     graph::User,
 };
@@ -77,15 +77,21 @@ pub fn skip_unseen(event: &Event, rules: &Rules) -> Option<Skip> {
             OnDeleted::Ignore => false,
         },
         Detail::AttributesModified { .. } => !rules.mappings.is_empty(),
-        Detail::UserCreated { .. } | Detail::UserRenamed { .. } => false,
+        Detail::UserCreated { .. }
+        | Detail::UserRenamed { .. }
+        | Detail::PasswordSet(_)
+        | Detail::MembershipChanged { .. } => false,
     };
     (!asks).then_some(Skip::NotConfigured)
 }
 
 fn disables(reason: Reason, rules: &Rules) -> bool {
     match reason {
-        Reason::Disabled | Reason::Expired => !rules.on_disabled.is_empty(),
+        Reason::Disabled | Reason::Expired | Reason::LockedOut => !rules.on_disabled.is_empty(),
         Reason::Deleted => rules.on_deleted != OnDeleted::Ignore,
+        Reason::ScopeLeft => {
+            rules.on_scope_left == OnScopeLeft::Disable && !rules.on_disabled.is_empty()
+        }
     }
 }
 
@@ -114,14 +120,17 @@ pub fn plan(event: &Event, user: &User, rules: &Rules, trusted: bool) -> Plan {
         }
         Detail::UserDeleted => block(rules),
         Detail::AttributesModified { .. } if user.is_synced() => return Plan::Skip(Skip::Ceded),
-        Detail::AttributesModified { attributes } => {
+        Detail::AttributesModified { attributes, .. } => {
             let changed = |name: &str| {
                 let same = |(key, _): &(&String, _)| key.eq_ignore_ascii_case(name);
                 attributes.iter().find(same).map(|(_, values)| values)
             };
             return update(changed, user, rules, trusted);
         }
-        Detail::UserCreated { .. } | Detail::UserRenamed { .. } => {
+        Detail::UserCreated { .. }
+        | Detail::UserRenamed { .. }
+        | Detail::PasswordSet(_)
+        | Detail::MembershipChanged { .. } => {
             return Plan::Skip(Skip::NotConfigured);
         }
     };

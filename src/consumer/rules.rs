@@ -6,7 +6,9 @@ use thiserror::Error;
 
 use super::{property::Property, protected::Protected};
 use crate::{
-    config::model::{Apply, MatchBy, Mode, OnDeleted, OnDisabled, OnEnabled, OnPasswordChanged},
+    config::model::{
+        Apply, MatchBy, Mode, OnDeleted, OnDisabled, OnEnabled, OnPasswordChanged, OnScopeLeft,
+    },
     graph::User,
 };
 
@@ -25,6 +27,8 @@ pub struct Rules {
     pub on_password_changed: Vec<OnPasswordChanged>,
     /// What a deletion does.
     pub on_deleted: OnDeleted,
+    /// What leaving the scope does.
+    pub on_scope_left: OnScopeLeft,
     /// Which property follows which directory attribute.
     pub mappings: Vec<Mapping>,
     /// Who is never touched.
@@ -82,6 +86,7 @@ impl Rules {
             on_enabled: apply.on_enabled.clone(),
             on_password_changed: apply.on_password_changed.clone(),
             on_deleted: apply.on_deleted,
+            on_scope_left: apply.on_scope_left,
             select: User::select(mappings.iter().map(|mapping| mapping.property.root())),
             mappings,
             protected: Protected::new(protected),

@@ -70,7 +70,7 @@ impl Change {
                 if !self.held.contains_key(&loss) {
                     self.details.push(detail);
                 }
-            } else if let Detail::AttributesModified { mut attributes } = detail {
+            } else if let Detail::AttributesModified { mut attributes, references } = detail {
                 attributes.retain(|name, values| {
                     if let (true, Some(batch)) = (values.is_empty(), verdict(Loss::Blank)) {
                         let held = self.held.entry(Loss::Blank);
@@ -80,7 +80,7 @@ impl Change {
                     !held.is_some_and(|held| values.is_empty() && held.attributes.contains(name))
                 });
                 if !attributes.is_empty() {
-                    self.details.push(Detail::AttributesModified { attributes });
+                    self.details.push(Detail::AttributesModified { attributes, references });
                 }
             } else {
                 self.details.push(detail);
@@ -126,7 +126,7 @@ impl Change {
 /// The attributes that lost their value.
 fn blanked(detail: &Detail) -> impl Iterator<Item = &String> {
     let attributes = match detail {
-        Detail::AttributesModified { attributes } => Some(attributes),
+        Detail::AttributesModified { attributes, .. } => Some(attributes),
         _ => None,
     };
     attributes.into_iter().flatten().filter(|(_, values)| values.is_empty()).map(|(name, _)| name)

@@ -291,7 +291,7 @@ fn tell(
 }
 
 fn modified(Findings { attributes, .. }: Findings) -> Option<Detail> {
-    (!attributes.is_empty()).then_some(Detail::AttributesModified { attributes })
+    (!attributes.is_empty()).then_some(Detail::modified(attributes))
 }
 
 fn changed(old: &Record, record: Record, details: Vec<Detail>) -> Step {

@@ -125,7 +125,7 @@ impl Guard {
     /// The kind of an account that is blocked; none where that is not counted.
     pub fn account_loss(&self, reason: Reason) -> Option<Loss> {
         match reason {
-            Reason::Disabled => Some(Loss::Disable),
+            Reason::Disabled | Reason::ScopeLeft | Reason::LockedOut => Some(Loss::Disable),
             Reason::Expired => self.count_expired.then_some(Loss::Disable),
             Reason::Deleted => Some(Loss::Delete),
         }

@@ -62,7 +62,7 @@ impl Again {
             .originals
             .iter()
             .filter_map(|event| match &event.detail {
-                Detail::AttributesModified { attributes } => Some(attributes.keys()),
+                Detail::AttributesModified { attributes, .. } => Some(attributes.keys()),
                 _ => None,
             })
             .flatten()
@@ -119,14 +119,14 @@ impl Again {
     fn attributes(&self, change: &Change) -> Option<Detail> {
         let mut attributes = self.values.clone();
         for detail in &change.details {
-            if let Detail::AttributesModified { attributes: fresh } = detail {
+            if let Detail::AttributesModified { attributes: fresh, .. } = detail {
                 attributes.retain(|name, _| !fresh.contains_key(name));
             }
         }
         if let Some(held) = change.held.get(&Loss::Blank) {
             attributes.retain(|name, _| !held.attributes.contains(name));
         }
-        (!attributes.is_empty()).then_some(Detail::AttributesModified { attributes })
+        (!attributes.is_empty()).then_some(Detail::modified(attributes))
     }
 }
 

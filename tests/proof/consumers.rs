@@ -95,7 +95,7 @@ impl Site {
 }
 
 fn titled(title: &str) -> Detail {
-    Detail::AttributesModified { attributes: [("title".into(), vec![title.into()])].into() }
+    Detail::modified([("title".into(), vec![title.into()])].into())
 }
 
 fn is_patch(request: &LoggedRequest) -> bool {

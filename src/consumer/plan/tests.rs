@@ -16,7 +16,7 @@ fn attributes(values: &[(&str, &[&str])]) -> Event {
     let own = |(name, values): &(&str, &[&str])| {
         ((*name).to_owned(), values.iter().map(|&value| value.to_owned()).collect())
     };
-    event(Detail::AttributesModified { attributes: values.iter().map(own).collect() })
+    event(Detail::modified(values.iter().map(own).collect()))
 }
 
 fn user(json: Value) -> User {
@@ -138,7 +138,7 @@ fn protected_accounts_and_unasked_events_are_skipped() {
     for detail in [
         Detail::UserCreated { enabled: false },
         Detail::UserRenamed { previous },
-        Detail::AttributesModified { attributes: BTreeMap::new() },
+        Detail::modified(BTreeMap::new()),
     ] {
         let no_mapping = rules(|apply| apply.attributes.clear());
         assert_eq!(skip_unseen(&event(detail), &no_mapping), Some(Skip::NotConfigured));

@@ -2,11 +2,14 @@
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::*;
 use crate::{
     config::model::{Mode, OnDeleted},
+    event::SealedPassword,
     graph::stub::{Stub, grant},
 };
 
@@ -177,6 +180,16 @@ async fn every_kind_of_event_is_settled() {
         Detail::PasswordChanged { must_change: true },
         Detail::UserRenamed { previous },
         attributes(&[("title", "Boss")]),
+        Detail::MembershipChanged { group: "CN=Sales,DC=corp,DC=example".into(), member: true },
+        Detail::PasswordSet(Box::new(SealedPassword {
+            key_id: "unknown".into(),
+            candidate: Uuid::nil(),
+            account: "user1".into(),
+            sealed: "AAAA".into(),
+            must_change: false,
+            never_expires: false,
+            expires: Timestamp::now(),
+        })),
         Detail::UserDeleted,
     ];
     assert_eq!(details.len(), Kind::ALL.len());

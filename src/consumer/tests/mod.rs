@@ -211,5 +211,5 @@ fn attributes(values: &[(&str, &str)]) -> Detail {
         ((*name).to_owned(), values)
     };
     let attributes: BTreeMap<_, _> = values.iter().map(value).collect();
-    Detail::AttributesModified { attributes }
+    Detail::modified(attributes)
 }

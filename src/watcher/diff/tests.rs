@@ -86,7 +86,7 @@ fn who_was_disabled_at_the_baseline_is_told_when_enabled() {
 fn an_unrelated_change_unblocks_nobody() {
     let (_, details) = told(&known("512"), &delta(&[("title", &["Lead"])]));
     let attributes = BTreeMap::from([("title".to_owned(), vec!["Lead".to_owned()])]);
-    assert_eq!(details, [Detail::AttributesModified { attributes }]);
+    assert_eq!(details, [Detail::modified(attributes)]);
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn who_is_new_is_created_and_unblocks_nobody() {
     let step = observe(&rules(), None, &alice("512"), circumstances());
     let Step::Change { record, details } = step else { panic!("created") };
     let attributes = BTreeMap::from([("title".to_owned(), vec!["Engineer".to_owned()])]);
-    let modified = Detail::AttributesModified { attributes };
+    let modified = Detail::modified(attributes);
     assert_eq!(details, [Detail::UserCreated { enabled: true }, modified]);
     assert_eq!(record.told.blocked, None);
     assert_eq!(observe(&rules(), None, &delta(&[("title", &["x"])]), circumstances()), Step::Read);
@@ -197,7 +197,7 @@ fn a_new_upn_or_anchor_is_a_rename() {
 fn a_cleared_attribute_is_told_as_empty() {
     let (_, details) = told(&known("512"), &delta(&[("title", &[])]));
     let attributes = BTreeMap::from([("title".to_owned(), Vec::new())]);
-    assert_eq!(details, [Detail::AttributesModified { attributes }]);
+    assert_eq!(details, [Detail::modified(attributes)]);
 }
 
 #[test]

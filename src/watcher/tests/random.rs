@@ -151,7 +151,7 @@ fn believe(belief: &mut Belief, event: &Event, asked: bool) {
             belief.blocked = (!enabled).then_some(Reason::Disabled);
             belief.vague = !enabled;
         }
-        Detail::AttributesModified { attributes } => {
+        Detail::AttributesModified { attributes, .. } => {
             let title = attributes["title"].first().cloned();
             assert_eq!(belief.title == title, again, "{event:?} {belief:?}");
             belief.title = title;
@@ -161,6 +161,9 @@ fn believe(belief: &mut Belief, event: &Event, asked: bool) {
             assert_eq!(belief.upn, previous.user_principal_name, "{event:?}");
         }
         Detail::UserRenamed { .. } => {}
+        Detail::PasswordSet(_) | Detail::MembershipChanged { .. } => {
+            panic!("nobody asked for this: {event:?}")
+        }
     }
     belief.upn.clone_from(&event.identity.user_principal_name);
 }

@@ -102,7 +102,7 @@ fn attributes_are_told_with_their_values_now_and_passwords_unless_a_newer_one_wa
     tell(&bench, &[("title", "Chief")]);
     let attributes = [("title".to_owned(), vec!["Chief".to_owned()])].into();
     let again = told_again(&bench, &title);
-    assert_eq!(details(&again), [Detail::AttributesModified { attributes }]);
+    assert_eq!(details(&again), [Detail::modified(attributes)]);
     let passwords = tell(&bench, &[("pwdlastset", "10"), ("pwdlastset", "20")]);
     assert_eq!(passwords.len(), 2);
     assert_eq!(told_again(&bench, &passwords[..1]), []);
