@@ -144,11 +144,10 @@ pub fn misplaced(event: &Event, lane: Lane) -> Cause {
     cause(
         DeadReason::Misplaced,
         format!(
-            "{}: {} came in the {} lane instead of the {} lane",
+            "{}: {} came in the {} lane, but not in the partition of its own lane and user",
             name(event),
             kind.as_str(),
             lane.as_str(),
-            kind.lane().as_str()
         ),
         "no watcher puts it there: find out who copies events and change the broker's passwords; \
          discard it"

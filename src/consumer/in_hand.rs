@@ -41,9 +41,9 @@ impl InHand {
 
     /// Takes a delivery in hand; it counts until it is settled or dropped.
     pub fn take(&self, delivery: Delivery) -> Delivery {
-        let Delivery { message, redelivered, receipt } = delivery;
+        let Delivery { receipt, .. } = delivery;
         let receipt = Box::new(Counted { receipt, hold: self.hold(Instant::now()) });
-        Delivery { message, redelivered, receipt }
+        Delivery { receipt, ..delivery }
     }
 
     /// Counts something as in hand since then.

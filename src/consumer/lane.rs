@@ -72,13 +72,16 @@ impl Lane {
     pub async fn run(&self, shutdown: &CancellationToken) {
         let lane = self.lane.as_str();
         let in_hand = InHand::new(self.lane);
+        let mut settled = Recent::new(REMEMBERED);
         let mut backoff = Backoff::new(self.pace.queue.0, self.pace.queue.1);
         while let Some(subscribed) = shutdown.run_until_cancelled(self.subscribe()).await {
             let end = match subscribed {
                 Ok(subscriber) => {
                     info!(lane, "receiving");
                     self.health.ready(self.part());
-                    Session::new(self, &in_hand).serve(subscriber, shutdown, &mut backoff).await
+                    Session::new(self, &in_hand, &mut settled)
+                        .serve(subscriber, shutdown, &mut backoff)
+                        .await
                 }
                 Err(error) => End::Lost(error),
             };
@@ -137,8 +140,8 @@ struct Session<'a> {
     in_hand: &'a InHand,
     schedule: Schedule<Delivery>,
     take_over: TakeOver,
-    /// The last sequence that was settled, by user.
-    settled: Recent<Uuid, u64>,
+    /// The last sequence that was settled, by user; over all sessions.
+    settled: &'a mut Recent<Uuid, u64>,
     working: FuturesUnordered<BoxFuture<'a, Done>>,
 }
 
@@ -153,13 +156,13 @@ enum Done {
 }
 
 impl<'a> Session<'a> {
-    fn new(lane: &'a Lane, in_hand: &'a InHand) -> Session<'a> {
+    fn new(lane: &'a Lane, in_hand: &'a InHand, settled: &'a mut Recent<Uuid, u64>) -> Session<'a> {
         Session {
             lane,
             in_hand,
             schedule: Schedule::new(),
             take_over: TakeOver::new(lane.pace.take_over),
-            settled: Recent::new(REMEMBERED),
+            settled,
             working: FuturesUnordered::new(),
         }
     }
@@ -216,8 +219,9 @@ impl<'a> Session<'a> {
             let cause = cause::foreign_directory(&event, &self.lane.source);
             return self.reject(delivery, Some(event), cause);
         }
-        // A copy of an old event must not slip past the sequences that the other lane remembers.
-        if event.kind().lane() != self.lane.lane {
+        // A copy of an old event must not slip past the sequences that another one remembers.
+        let in_place = delivery.in_place && delivery.message.object == event.object;
+        if event.kind().lane() != self.lane.lane || !in_place {
             let cause = cause::misplaced(&event, self.lane.lane);
             return self.reject(delivery, Some(event), cause);
         }

@@ -109,7 +109,8 @@ mod tests {
         event.waiting = waiting.map(|(since, attempt)| Waiting { since: at(since), attempt });
         let mut message = Message::from_event(&event);
         message.body = vec![0; body].into();
-        let receipt = Delivery { message, redelivered: false, receipt: Box::new(Unsettled) };
+        let receipt =
+            Delivery { message, redelivered: false, in_place: true, receipt: Box::new(Unsettled) };
         Parcel { event, receipt }
     }
 

@@ -232,6 +232,9 @@ pub struct Delivery {
     pub message: Message,
     /// Whether it may have been delivered before.
     pub redelivered: bool,
+    /// Whether it came from where the messages of the object that it claims to be of belong. A
+    /// copy elsewhere would escape the memory of the consumer that serves the object.
+    pub in_place: bool,
     /// Settles it.
     pub receipt: Box<dyn Receipt>,
 }

@@ -140,12 +140,10 @@ impl Intruder {
         }
     }
 
-    async fn inject(&self, lane: &str, object: Uuid, body: &[u8], properties: &BasicProperties) {
-        let partition = partition_of(object, model::Broker::default().partitions);
-        let queue = format!("relay.{lane}.{partition}");
+    async fn inject(&self, queue: &str, body: &[u8], properties: &BasicProperties) {
         let options = BasicPublishOptions { mandatory: true, ..Default::default() };
         // Past the exchange, straight into the queue.
-        let (exchange, queue) = ("".into(), queue.as_str().into());
+        let (exchange, queue) = ("".into(), queue.into());
         let sent = self
             .channel
             .basic_publish(exchange, queue, options, body, properties.clone())
@@ -217,20 +215,27 @@ async fn who_has_the_brokers_password_changes_nobody() {
     stranger.sign(&mut foreign);
     let bare = properties.clone().with_headers(FieldTable::default());
     let signed = with_headers(properties, &foreign);
-    let object = alice.guid;
-    let injected: [(&str, &[u8], &BasicProperties); 5] = [
+    let partitions = model::Broker::default().partitions;
+    let partition = partition_of(alice.guid, partitions);
+    let urgent = format!("relay.urgent.{partition}");
+    let injected: [(&str, &[u8], &BasicProperties); 6] = [
         ("not signed", &unsigned.body, &bare),
         ("not what the key", &unsigned.body, properties),
         (stranger.key_id(), &foreign.body, &signed),
         ("not signed", b"junk", &bare),
-        // Genuine, but old: one copy in each lane.
-        ("bulk lane", &captured.data, properties),
+        // Genuine, but old: copies where another one's memory would count, and in its place.
+        ("in the bulk lane", &captured.data, properties),
+        ("in the urgent lane", &captured.data, properties),
     ];
     for (part, body, properties) in injected {
-        let lane = if part == "bulk lane" { "bulk" } else { "urgent" };
-        intruder.inject(lane, object, body, properties).await;
+        let queue = match part {
+            "in the bulk lane" => format!("relay.bulk.{partition}"),
+            "in the urgent lane" => format!("relay.urgent.{}", (partition + 1) % partitions),
+            _ => urgent.clone(),
+        };
+        intruder.inject(&queue, body, properties).await;
     }
-    intruder.inject("urgent", object, &captured.data, properties).await;
+    intruder.inject(&urgent, &captured.data, properties).await;
 
     let letters = dead_letters(&site, injected.len()).await;
     for (part, body, _) in injected {
@@ -239,7 +244,7 @@ async fn who_has_the_brokers_password_changes_nobody() {
                 && letter.original.message().is_some_and(|kept| kept.body == body)
         };
         let letter = letters.iter().find(tells).unwrap_or_else(|| panic!("{part}: {letters:?}"));
-        let misplaced = part == "bulk lane";
+        let misplaced = part.starts_with("in the");
         let reason = if misplaced { DeadReason::Misplaced } else { DeadReason::BadSignature };
         assert_eq!(letter.cause.reason, reason, "{letter:?}");
         assert!(!letter.cause.remedy.is_empty());

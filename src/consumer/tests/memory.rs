@@ -198,7 +198,7 @@ impl Subscriber for Subscription {
                     let redelivered = !waiting.seen.insert(place);
                     let (memory, queue, number) = (self.memory.clone(), self.queue, self.number);
                     let receipt = Box::new(Ticket { memory, queue, number, place });
-                    delivery = Some(Delivery { message, redelivered, receipt });
+                    delivery = Some(Delivery { message, redelivered, in_place: true, receipt });
                 }
             }
             if let Some(delivery) = delivery {

@@ -13,7 +13,10 @@ use super::{
     store::{Found, Position, Write},
     window::Window,
 };
-use crate::queue::{Delivery, Queue, QueueError, Receipt, Subscriber, names::names_of};
+use crate::queue::{
+    Delivery, Queue, QueueError, Receipt, Subscriber,
+    names::{name_for, names_of},
+};
 
 /// A subscription. It delivers while it has the turn, and keeps the turn until it is dropped.
 pub(super) struct EmbeddedSubscriber {
@@ -99,8 +102,9 @@ fn ended() -> QueueError {
 }
 
 fn delivery(shared: &Arc<Shared>, Found { position, seen, message }: Found) -> Delivery {
+    let in_place = position.table == name_for(shared.queue, message.object, shared.core.partitions);
     let receipt = EmbeddedReceipt { shared: shared.clone(), position };
-    Delivery { message, redelivered: seen, receipt: Box::new(receipt) }
+    Delivery { message, redelivered: seen, in_place, receipt: Box::new(receipt) }
 }
 
 struct EmbeddedReceipt {

@@ -18,20 +18,22 @@ use super::{
     fault::{Fault, within},
     topology, wire,
 };
-use crate::queue::{Claim, Delivery, QueueError, Receipt, Subscriber};
+use crate::queue::{Claim, Delivery, QueueError, Receipt, Subscriber, partition_of};
 
 /// A subscription with a connection of its own, until its first fault. Dropped, it closes the
 /// connection, and the broker takes back what is unsettled.
 pub(super) struct RabbitSubscriber(Option<Open>);
 
 struct Open {
+    partitions: u16,
     streams: SelectAll<BoxStream<'static, Incoming>>,
     /// Closes with the last handle to it.
     channel: Channel,
     link: Link,
 }
 
-type Incoming = Result<message::Delivery, QueueError>;
+/// A delivery, and the partition it came from.
+type Incoming = Result<(u16, message::Delivery), QueueError>;
 
 impl RabbitSubscriber {
     /// Subscribes to the queues named `names`.
@@ -70,14 +72,19 @@ impl RabbitSubscriber {
         let limit = channel.basic_qos(prefetch.max(1), BasicQosOptions { global: false });
         within("basic.qos", limit).await?;
         // From here on it must end by its own rules, also when this is cancelled.
-        let open = Open { streams: SelectAll::new(), channel: channel.clone(), link };
+        let partitions = u16::try_from(names.len()).unwrap_or(u16::MAX);
+        let streams = SelectAll::new();
+        let open = Open { partitions, streams, channel: channel.clone(), link };
         let mut subscriber = RabbitSubscriber(Some(open));
-        for name in names {
+        for (partition, name) in (0..partitions).zip(names) {
             let (tag, none) = ("".into(), Default::default());
             let consumer =
                 channel.basic_consume(name.as_str().into(), tag, Default::default(), none);
             let consumer = within("basic.consume", consumer).await?;
-            let received = consumer.map(|item| item.map_err(|error| Fault::Error(error).into()));
+            let received = consumer.map(move |item| match item {
+                Ok(delivery) => Ok((partition, delivery)),
+                Err(error) => Err(Fault::Error(error).into()),
+            });
             // A queue that is deleted, or moves to another node, ends its stream and no more.
             let end = QueueError::Unavailable(format!("the broker ended the delivery from {name}"));
             let stream = received.chain(once(ready(Err(end)))).boxed();
@@ -101,7 +108,7 @@ impl Open {
     /// dropped, and RabbitMQ puts what it then has on the way to that consumer ahead of what was
     /// delivered earlier: the order of an object would be lost.
     async fn close(self) {
-        let Open { streams, channel, link } = self;
+        let Open { streams, channel, link, .. } = self;
         if let Err(fault) = link.close().await {
             debug!(%fault, "the connection did not close in order");
         }
@@ -115,11 +122,15 @@ impl Subscriber for RabbitSubscriber {
         let ended = || QueueError::Unavailable("the subscription has ended".into());
         let open = self.0.as_mut().ok_or_else(ended)?;
         match open.streams.next().await.unwrap_or_else(|| Err(ended())) {
-            Ok(mut delivery) => Ok(Delivery {
-                redelivered: wire::is_redelivered(&delivery),
-                message: wire::message(&mut delivery),
-                receipt: Box::new(RabbitReceipt(delivery.acker)),
-            }),
+            Ok((partition, mut delivery)) => {
+                let message = wire::message(&mut delivery);
+                Ok(Delivery {
+                    redelivered: wire::is_redelivered(&delivery),
+                    in_place: partition_of(message.object, open.partitions) == partition,
+                    message,
+                    receipt: Box::new(RabbitReceipt(delivery.acker)),
+                })
+            }
             Err(error) => {
                 self.end();
                 Err(error)

@@ -331,6 +331,7 @@ impl Bench {
             let deliveries = requests.into_iter().map(|message| Delivery {
                 receipt: Box::new(FakeReceipt(Arc::clone(&self.world), message.id)),
                 redelivered: false,
+                in_place: true,
                 message,
             });
             pipeline.refresh(&mut directory, deliveries.collect()).await
