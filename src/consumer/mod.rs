@@ -4,7 +4,7 @@
 //! receive ─▶ verify ─▶ mailbox of the user ─▶ find ─▶ plan ─▶ Graph ─▶ settle: ack · park · dead letter
 //! ```
 //!
-//! Each lane is a loop of its own (`lane`). It works on many users at once and on one user in
+//! Each lane is a loop of its own (`lane`, `session`). It works on many users at once and on one user in
 //! order (`schedule`, `mailbox`): changes of attributes that wait together become one, account
 //! states never do. An event whose failure Graph as a whole explains waits (`outage`); one whose
 //! user is not in Entra yet goes back to the watcher, which tells it anew some time later
@@ -28,6 +28,7 @@ mod recent;
 mod rules;
 mod schedule;
 mod send;
+mod session;
 mod settle;
 mod take_over;
 #[cfg(all(test, feature = "sandbox"))]

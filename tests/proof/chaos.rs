@@ -9,8 +9,6 @@
 mod history;
 
 use std::collections::BTreeMap;
-use std::env;
-use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use entra_relay::sandbox::graph::Options;
@@ -23,6 +21,7 @@ use uuid::Uuid;
 use crate::support::rabbit::Rabbit;
 use crate::support::relay::{Relay, Setup};
 use crate::support::samba::{Admin, User};
+use crate::support::scale::scale;
 use crate::support::site::Site;
 use crate::support::wait::eventually_within;
 
@@ -45,10 +44,10 @@ const MAPPED: [(&str, &str); 2] = [("jobTitle", "title"), ("mobilePhone", "mobil
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_or_reordered_while_everything_dies() {
     let started = Instant::now();
-    let seed = scale("SEED", rand::random());
-    let changes: usize = scale("CHANGES", 800);
-    let kills: usize = scale("KILLS", 20);
-    let restarts: usize = scale("RESTARTS", 2);
+    let seed = scale("CHAOS_SEED", rand::random());
+    let changes: usize = scale("CHAOS_CHANGES", 800);
+    let kills: usize = scale("CHAOS_KILLS", 20);
+    let restarts: usize = scale("CHAOS_RESTARTS", 2);
     eprintln!("RELAY_CHAOS_SEED={seed}: {changes} changes, {kills} kills, {restarts} restarts");
 
     let mut rabbit = Rabbit::start().await;
@@ -107,13 +106,6 @@ async fn nothing_is_lost_or_reordered_while_everything_dies() {
         faults.len(),
         started.elapsed() - shaken,
     );
-}
-
-/// A number that the environment may set.
-fn scale<T: FromStr>(name: &str, default: T) -> T {
-    let name = format!("RELAY_CHAOS_{name}");
-    let Ok(text) = env::var(&name) else { return default };
-    text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}"))
 }
 
 /// A process that is killed and started again.

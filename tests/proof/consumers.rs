@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use crate::support::rabbit::{PASSWORD, Rabbit, Vhost};
 use crate::support::relay::{Relay, Setup};
+use crate::support::scale::scale;
 use crate::support::wait::eventually;
 
 const BASE_DN: &str = "DC=corp,DC=example";
@@ -180,16 +181,18 @@ async fn consumers_are_killed_at_will_and_nothing_is_lost_or_out_of_order() {
     assert_eq!(site.depth(Queue::Refresh).await, 0);
 }
 
+/// In one round trip the bulk lane sends one request for each of the users that it works on.
+const PER_ROUND_TRIP: usize = 64;
+
 #[tokio::test]
-async fn a_disable_overtakes_20_000_changes_of_attributes() {
-    const WAITING: u128 = 20_000;
-    /// In one round trip the bulk lane sends one request for each of the users that it works on.
-    const PER_ROUND_TRIP: usize = 64;
+async fn a_disable_overtakes_thousands_of_changes_of_attributes() {
+    // A hundred thousand are put there in the better part of a minute.
+    let waiting: u64 = scale("WAITING", 20_000);
     let options = Options { latency: Duration::from_millis(200), ..Options::default() };
     let mut site = Site::new(options).await;
-    let victim = site.add_user(WAITING);
+    let victim = site.add_user(waiting.into());
     let mut events = Vec::new();
-    for object in 0..WAITING {
+    for object in 0..u128::from(waiting) {
         site.add_user(object);
         events.push(site.message(object, titled("Boss")));
     }
@@ -202,7 +205,7 @@ async fn a_disable_overtakes_20_000_changes_of_attributes() {
     })
     .await;
 
-    let disable = site.message(WAITING, DISABLED);
+    let disable = site.message(waiting.into(), DISABLED);
     site.publish(Lane::Urgent, &[disable]).await;
     let published = site.graph.last_order();
     eventually("the user is blocked", async || !site.graph.user(victim).unwrap().account_enabled())
@@ -211,6 +214,6 @@ async fn a_disable_overtakes_20_000_changes_of_attributes() {
     let overtaken_by = later.iter().take_while(|request| request.user != Some(victim)).count();
     // To find the user and to block it takes two round trips, wherever the bulk lane is in its own.
     assert!(overtaken_by < 4 * PER_ROUND_TRIP, "{overtaken_by} changes came before the disable");
-    assert!(site.depth(Queue::Lane(Lane::Bulk)).await > 3 * WAITING as u64 / 4);
+    assert!(site.depth(Queue::Lane(Lane::Bulk)).await > 3 * waiting / 4);
     apply.kill();
 }

@@ -2,7 +2,6 @@
 //!
 //! `RELAY_FREEZE_SECONDS` makes the broker's silence longer.
 
-use std::env;
 use std::time::Duration;
 
 use entra_relay::sandbox::graph::FaultSet;
@@ -12,6 +11,7 @@ use uuid::Uuid;
 use crate::support::rabbit::Rabbit;
 use crate::support::relay::Relay;
 use crate::support::samba::{Admin, User};
+use crate::support::scale::scale;
 use crate::support::site::Site;
 use crate::support::wait::{eventually, eventually_within};
 
@@ -152,7 +152,7 @@ async fn a_broker_that_is_silent_full_or_gone_is_waited_for() {
 
 /// The broker stops in its tracks, for longer than heartbeats may be missing.
 async fn silence(rabbit: &Rabbit, alice: &mut Scene<'_>, both: [&Relay<'_>; 2]) {
-    let seconds = env::var("RELAY_FREEZE_SECONDS").map_or(0, |text| text.parse().unwrap());
+    let seconds = scale("FREEZE_SECONDS", 0);
     let frozen = Instant::now();
     rabbit.freeze();
     alice.set_title("Silence").await;

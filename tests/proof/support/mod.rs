@@ -6,5 +6,6 @@ pub mod process;
 pub mod rabbit;
 pub mod relay;
 pub mod samba;
+pub mod scale;
 pub mod site;
 pub mod wait;
