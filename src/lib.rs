@@ -14,6 +14,7 @@
 //! | module | what it is for |
 //! | --- | --- |
 //! | [`event`] | the change event: kinds, identity, CloudEvents JSON |
+//! | [`mapping`] | which property follows which attributes |
 //! | [`config`] | `relay.yaml`: typed, validated, every error with its remedy |
 //! | [`directory`] | LDAP: session, DirSync, doorbell, what the attributes mean |
 //! | [`watcher`] | observe → diff → publish → commit, over the ledger and outbox |
@@ -35,6 +36,7 @@ pub mod consumer;
 pub mod directory;
 pub mod event;
 pub mod graph;
+pub mod mapping;
 pub mod net;
 pub mod ops;
 pub mod queue;

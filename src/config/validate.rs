@@ -8,6 +8,7 @@ use super::{
     Config, Problem, Role,
     model::{BindMethod, BrokerKind, Credential, Doorbell, Source},
 };
+use crate::mapping::Mappings;
 
 /// The shortest delay that the queue has.
 const SHORTEST_DELAY: Duration = Duration::from_secs(15);
@@ -28,6 +29,7 @@ pub fn problems(config: &Config, role: Role) -> Vec<Problem> {
         graph(config, &mut found);
     }
     parking(config, &mut found);
+    mappings(config, &mut found);
     not_yet(config, &mut found);
     intervals(config, &mut found);
     if config.admin.listen.parse::<std::net::SocketAddr>().is_err() {
@@ -278,6 +280,14 @@ fn parking(config: &Config, found: &mut Vec<Problem>) {
     }
 }
 
+/// Both halves need them: the watcher tells what the consumers map.
+fn mappings(config: &Config, found: &mut Vec<Problem>) {
+    for error in Mappings::parse(&config.apply.attributes).err().into_iter().flatten() {
+        let key = format!("apply.attributes.{}", error.property);
+        found.push(Problem::at(&key, error.what, error.remedy).with_value(error.rule));
+    }
+}
+
 /// What the format has room for and this version cannot do: refused, so that nobody relies on it.
 fn not_yet(config: &Config, found: &mut Vec<Problem>) {
     let directory = &config.directory;
@@ -317,18 +327,6 @@ fn not_yet(config: &Config, found: &mut Vec<Problem>) {
     for (key, asked_for, remedy) in refusals {
         if asked_for {
             found.push(Problem::at(key, "asks for what this version cannot do yet", remedy));
-        }
-    }
-    for (property, template) in &config.apply.attributes {
-        if template.contains("{{") {
-            found.push(
-                Problem::at(
-                    &format!("apply.attributes.{property}"),
-                    "is a template, which this version cannot do yet",
-                    "name one directory attribute",
-                )
-                .with_value(template),
-            );
         }
     }
 }

@@ -21,7 +21,6 @@ mod outage;
 mod pace;
 mod parking;
 mod plan;
-mod property;
 mod protected;
 mod ramp;
 mod recent;

@@ -9,6 +9,7 @@ use crate::{
     config::model::{OnDeleted, OnDisabled, OnEnabled, OnPasswordChanged, OnScopeLeft},
     event::{Detail, Event, Reason},
     graph::User,
+    mapping::Attributes,
 };
 
 /// One request, or one proof.
@@ -121,11 +122,7 @@ pub fn plan(event: &Event, user: &User, rules: &Rules, trusted: bool) -> Plan {
         Detail::UserDeleted => block(rules),
         Detail::AttributesModified { .. } if user.is_synced() => return Plan::Skip(Skip::Ceded),
         Detail::AttributesModified { attributes, .. } => {
-            let changed = |name: &str| {
-                let same = |(key, _): &(&String, _)| key.eq_ignore_ascii_case(name);
-                attributes.iter().find(same).map(|(_, values)| values)
-            };
-            return update(changed, user, rules, trusted);
+            return update(attributes, user, rules, trusted);
         }
         Detail::UserCreated { .. }
         | Detail::UserRenamed { .. }
@@ -146,21 +143,18 @@ fn block(rules: &Rules) -> Vec<Action> {
     rules.on_disabled.iter().map(step).collect()
 }
 
-fn update<'a>(
-    changed: impl Fn(&str) -> Option<&'a Vec<String>>,
-    user: &User,
-    rules: &Rules,
-    trusted: bool,
-) -> Plan {
+fn update(attributes: &Attributes, user: &User, rules: &Rules, trusted: bool) -> Plan {
     let mut body = Map::new();
     let mut refused = Vec::new();
     let mut mapped = false;
-    for mapping in &rules.mappings {
-        let Some(values) = changed(&mapping.attribute) else { continue };
+    for mapping in rules.mappings.iter() {
+        let Some(value) = mapping.value(attributes) else { continue };
+        let property = &mapping.property;
+        let current = user.property(property.root());
         mapped = true;
-        match mapping.property.value(values) {
-            Ok(value) if trusted && !mapping.property.differs(user, &value) => {}
-            Ok(value) => mapping.property.put(&mut body, user, value),
+        match value {
+            Ok(value) if trusted && !property.differs(current, &value) => {}
+            Ok(value) => property.put(&mut body, current, value),
             Err(why) => refused.push(why),
         }
     }

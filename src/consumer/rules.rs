@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-use super::{property::Property, protected::Protected};
+use super::protected::Protected;
 use crate::{
     config::model::{
         Apply, MatchBy, Mode, OnDeleted, OnDisabled, OnEnabled, OnPasswordChanged, OnScopeLeft,
     },
     graph::User,
+    mapping::{MappingError, Mappings},
 };
 
 /// The rules of a consumer.
@@ -30,7 +31,7 @@ pub struct Rules {
     /// What leaving the scope does.
     pub on_scope_left: OnScopeLeft,
     /// Which property follows which directory attribute.
-    pub mappings: Vec<Mapping>,
+    pub mappings: Mappings,
     /// Who is never touched.
     pub protected: Protected,
     /// What is read of a user.
@@ -39,45 +40,15 @@ pub struct Rules {
     upn_suffixes: BTreeMap<String, String>,
 }
 
-/// A property that follows a directory attribute.
-#[derive(Debug)]
-pub struct Mapping {
-    /// The Graph property.
-    pub property: Property,
-    /// The directory attribute.
-    pub attribute: String,
-}
-
 /// Mappings that cannot work, all of them.
 #[derive(Debug, Error, PartialEq, Eq)]
-#[error("{}", .0.join("\n"))]
-pub struct RulesError(pub Vec<String>);
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct RulesError(pub Vec<MappingError>);
 
 impl Rules {
     /// Checks `apply` and takes `scope.protected` along.
     pub fn new(apply: &Apply, protected: &[String]) -> Result<Rules, RulesError> {
-        let mut mappings = Vec::new();
-        let mut errors = Vec::new();
-        for (name, attribute) in &apply.attributes {
-            let is_attribute = attribute
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | ';'));
-            match Property::named(name) {
-                None => errors.push(format!(
-                    "apply.attributes: {name:?} is no property that can be written; properties are \
-                     spelled as in Microsoft Graph, such as jobTitle or employeeOrgData.costCenter"
-                )),
-                Some(_) if attribute.is_empty() || !is_attribute => errors.push(format!(
-                    "apply.attributes.{name}: {attribute:?} is no name of a directory attribute"
-                )),
-                Some(property) => {
-                    mappings.push(Mapping { property, attribute: attribute.clone() });
-                }
-            }
-        }
-        if !errors.is_empty() {
-            return Err(RulesError(errors));
-        }
+        let mappings = Mappings::parse(&apply.attributes).map_err(RulesError)?;
         let suffix = |(from, to): (&String, &String)| (from.to_lowercase(), to.clone());
         Ok(Rules {
             observe: apply.mode == Mode::Observe,
@@ -87,7 +58,12 @@ impl Rules {
             on_password_changed: apply.on_password_changed.clone(),
             on_deleted: apply.on_deleted,
             on_scope_left: apply.on_scope_left,
-            select: User::select(mappings.iter().map(|mapping| mapping.property.root())),
+            select: User::select(
+                mappings
+                    .iter()
+                    .filter(|mapping| !mapping.property.is_reference())
+                    .map(|mapping| mapping.property.root()),
+            ),
             mappings,
             protected: Protected::new(protected),
             upn_suffixes: apply.upn_suffixes.iter().map(suffix).collect(),
@@ -112,15 +88,6 @@ mod tests {
             ((*property).to_owned(), (*attribute).to_owned())
         };
         Apply { attributes: attributes.iter().map(own).collect(), ..Apply::default() }
-    }
-
-    #[test]
-    fn all_bad_mappings_are_told_at_once() {
-        let bad = [("jobtitle", "title"), ("city", "{{ l }}"), ("surname", "sn")];
-        let error = Rules::new(&apply(&bad), &[]).expect_err("refused");
-        assert_eq!(error.0.len(), 2);
-        assert!(error.to_string().contains("\"jobtitle\""), "{error}");
-        assert!(error.to_string().contains("apply.attributes.city"), "{error}");
     }
 
     #[test]

@@ -27,6 +27,7 @@ use crate::{
     config::{Config, model::Doorbell},
     directory::{ActiveDirectory, Directory, DirectoryError, Login, Selection},
     event::source_of,
+    mapping::Mappings,
     net::backoff::Backoff,
     ops::{health::Health, metrics::METRICS},
     queue::{Broker, QueueError, Role},
@@ -88,9 +89,8 @@ impl Watcher {
             "auto" => "userPrincipalName",
             name => name,
         };
-        let mut mapped: Vec<_> = config.apply.attributes.values().cloned().collect();
-        mapped.sort_by_key(|name| name.to_ascii_lowercase());
-        mapped.dedup_by(|a, b| a.eq_ignore_ascii_case(b));
+        // A configuration with mappings that cannot be read is refused before.
+        let mapped = Mappings::parse(&config.apply.attributes).unwrap_or_default().attributes();
         let selection = Selection::new(
             &directory.base_dn,
             mapped.iter().map(String::as_str).chain([upn_attribute]),

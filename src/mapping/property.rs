@@ -4,9 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
-use Form::{List, Required, Text};
-
-use crate::graph::User;
+use Form::{List, Reference, Required, Text};
 
 /// The form of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,10 +15,12 @@ enum Form {
     Required,
     /// A list of at most so many strings.
     List(usize),
+    /// Another user. It is set by a request of its own.
+    Reference,
 }
 
-/// Name, form, and the most characters of a value (0: Graph states none).
-const PROPERTIES: [(&str, Form, usize); 24] = [
+/// Name, form, and the most UTF-16 code units of a value (0: Graph states none).
+const PROPERTIES: [(&str, Form, usize); 25] = [
     ("displayName", Required, 256),
     ("givenName", Text, 64),
     ("surname", Text, 64),
@@ -45,6 +45,7 @@ const PROPERTIES: [(&str, Form, usize); 24] = [
     ("mail", Required, 0),
     ("mailNickname", Required, 64),
     ("userPrincipalName", Required, 113),
+    ("manager", Reference, 0),
 ];
 
 /// The object whose members are all replaced by a write: what is not sent becomes null.
@@ -86,14 +87,33 @@ impl Property {
         self.path.split('.').next().unwrap_or_default()
     }
 
+    /// Whether it names another user.
+    pub fn is_reference(&self) -> bool {
+        self.form == Reference
+    }
+
+    /// The most UTF-16 code units of a value.
+    pub fn longest(&self) -> usize {
+        if self.max == 0 { usize::MAX } else { self.max }
+    }
+
+    /// Whether it holds several values.
+    pub fn is_list(&self) -> bool {
+        matches!(self.form, List(_))
+    }
+
     /// Graph's value for the values of a directory attribute; no values, or empty ones, mean that
     /// it was cleared. The error says why Graph would refuse it.
     pub fn value(&self, values: &[String]) -> Result<Value, String> {
         let mut values = values.iter().filter(|value| !value.is_empty());
-        let longest = values.clone().map(|value| value.chars().count()).max().unwrap_or_default();
+        let length = |value: &String| value.encode_utf16().count();
+        let longest = values.clone().map(length).max().unwrap_or_default();
         if self.max > 0 && longest > self.max {
             let (path, max) = (&self.path, self.max);
             return Err(format!("{path} takes {max} characters, the value has {longest}"));
+        }
+        if self.path == "usageLocation" && !values.clone().all(|value| is_country(value)) {
+            return Err("usageLocation takes two letters (ISO 3166), such as DE".into());
         }
         match self.form {
             List(most) => Ok(values.take(most).cloned().collect()),
@@ -102,14 +122,16 @@ impl Property {
                 Some(value) => Ok(json!(value)),
                 None => Err(format!("{} cannot be cleared in Entra", self.path)),
             },
+            Reference => Err(format!("{} is no text", self.path)),
         }
     }
 
-    /// Whether the user has another value than this one. The order within a list means nothing.
-    pub fn differs(&self, user: &User, value: &Value) -> bool {
+    /// Whether the value differs from what [`Property::root`] holds now. The order within a list
+    /// means nothing.
+    pub fn differs(&self, root: &Value, value: &Value) -> bool {
         let current = match self.path.split_once('.') {
-            Some((root, leaf)) => &user.property(root)[leaf],
-            None => user.property(&self.path),
+            Some((_, leaf)) => &root[leaf],
+            None => root,
         };
         match (current.as_array(), value.as_array()) {
             (Some(current), Some(value)) => {
@@ -120,29 +142,26 @@ impl Property {
         }
     }
 
-    /// Puts the value into the body of an update of this user.
-    pub fn put(&self, body: &mut Map<String, Value>, user: &User, value: Value) {
+    /// Puts the value into the body of an update, where [`Property::root`] holds `current` now.
+    pub fn put(&self, body: &mut Map<String, Value>, current: &Value, value: Value) {
         let Some((root, leaf)) = self.path.split_once('.') else {
             body.insert(self.path.clone(), value);
             return;
         };
         let object = body.entry(root).or_insert_with(|| {
-            let current = user.property(root);
             if root == REPLACED_WHOLE && current.is_object() { current.clone() } else { json!({}) }
         });
         object[leaf] = value;
     }
 }
 
+fn is_country(value: &str) -> bool {
+    value.len() == 2 && value.bytes().all(|byte| byte.is_ascii_alphabetic())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn user(json: Value) -> User {
-        let mut json = json;
-        json["id"] = json!("1");
-        serde_json::from_value(json).expect("user")
-    }
 
     fn value(path: &str, values: &[&str]) -> Result<Value, String> {
         let values: Vec<_> = values.iter().map(|&value| value.to_owned()).collect();
@@ -176,16 +195,20 @@ mod tests {
         let error = value("department", &["a".repeat(65).as_str()]).expect_err("too long");
         assert_eq!(error, "department takes 64 characters, the value has 65");
         assert!(value("displayName", &[]).expect_err("required").contains("cannot be cleared"));
+        assert_eq!(value("usageLocation", &["DE"]), Ok(json!("DE")));
+        assert!(value("usageLocation", &["D1"]).expect_err("no country").contains("ISO 3166"));
     }
 
     #[test]
     fn equal_values_do_not_differ() {
-        let user = user(json!({
+        let user = json!({
             "jobTitle": null, "otherMails": ["a@x", "b@x"],
             "employeeOrgData": { "costCenter": "1", "division": "d" },
-        }));
-        let differs =
-            |path: &str, value: Value| Property::named(path).expect("known").differs(&user, &value);
+        });
+        let differs = |path: &str, value: Value| {
+            let property = Property::named(path).expect("known");
+            property.differs(&user[property.root()], &value)
+        };
         assert!(!differs("jobTitle", Value::Null));
         assert!(differs("jobTitle", json!("Clerk")));
         assert!(!differs("otherMails", json!(["b@x", "a@x"])));
@@ -198,17 +221,18 @@ mod tests {
 
     #[test]
     fn an_object_that_is_replaced_whole_keeps_its_other_member() {
-        let user = user(json!({
+        let user = json!({
             "employeeOrgData": { "costCenter": "1", "division": "d" },
             "onPremisesExtensionAttributes": { "extensionAttribute2": "x" },
-        }));
+        });
         let mut body = Map::new();
         for (path, value) in [
             ("employeeOrgData.costCenter", json!("2")),
             ("onPremisesExtensionAttributes.extensionAttribute1", json!("y")),
             ("city", json!("Bonn")),
         ] {
-            Property::named(path).expect("known").put(&mut body, &user, value);
+            let property = Property::named(path).expect("known");
+            property.put(&mut body, &user[property.root()], value);
         }
         assert_eq!(
             Value::Object(body),
