@@ -293,14 +293,14 @@ fn not_yet(config: &Config, found: &mut Vec<Problem>) {
     let directory = &config.directory;
     let bind = directory.bind.method;
     let refusals = [
-        (
-            "directory.source",
-            matches!(directory.source, Source::PersistentSearch | Source::Syncrepl),
-            "use dirsync",
-        ),
         ("directory.bind.method", bind != BindMethod::Simple, "use simple"),
         ("directory.doorbell", directory.doorbell == Doorbell::Notification, "use auto or usn"),
-        ("directory.anchor_attribute", directory.anchor_attribute != "auto", "use auto"),
+        (
+            "directory.anchor_attribute",
+            directory.anchor_attribute != "auto"
+                && matches!(directory.source, Source::Dirsync | Source::Sandbox),
+            "use auto",
+        ),
         (
             "directory.treat_lockout_as_disabled",
             directory.treat_lockout_as_disabled,

@@ -6,6 +6,8 @@ use jiff::Timestamp;
 pub mod uac {
     /// The account is disabled.
     pub const ACCOUNT_DISABLE: u32 = 0x2;
+    /// An account of a user.
+    pub const NORMAL_ACCOUNT: u32 = 0x200;
     /// An account that trusts another domain.
     pub const INTERDOMAIN_TRUST: u32 = 0x800;
     /// A member machine.
@@ -24,6 +26,12 @@ const TICKS: i64 = 10_000_000;
 pub fn from_filetime(ticks: i64) -> Option<Timestamp> {
     let seconds = ticks.div_euclid(TICKS).checked_sub(EPOCH_DIFFERENCE)?;
     Timestamp::new(seconds, (ticks.rem_euclid(TICKS) * 100) as i32).ok()
+}
+
+/// An instant as a FILETIME.
+pub fn to_filetime(time: Timestamp) -> i64 {
+    let ticks = (time.as_nanosecond() / 100) + i128::from(EPOCH_DIFFERENCE * TICKS);
+    i64::try_from(ticks).unwrap_or(i64::MAX)
 }
 
 /// When an account ends, from `accountExpires` (MS-ADA1 2.2): 0 and the largest number both mean
@@ -75,6 +83,7 @@ mod tests {
         assert_eq!(from_filetime(116_444_736_000_000_000), Some(Timestamp::UNIX_EPOCH));
         let text = from_filetime(133_485_408_000_000_001).expect("in range").to_string();
         assert_eq!(text, "2024-01-01T00:00:00.0000001Z");
+        assert_eq!(to_filetime(text.parse().expect("a time")), 133_485_408_000_000_001);
         assert_eq!(from_filetime(i64::MAX), None);
         assert!(from_filetime(i64::MIN).is_none());
         assert_eq!(expiry(0), None);

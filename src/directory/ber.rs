@@ -20,6 +20,16 @@ pub fn integer(value: u32) -> Vec<u8> {
     element(0x02, &content)
 }
 
+/// `ENUMERATED`, for the small values that LDAP has.
+pub fn enumerated(value: u8) -> Vec<u8> {
+    element(0x0a, &[value])
+}
+
+/// `BOOLEAN`.
+pub fn boolean(value: bool) -> Vec<u8> {
+    element(0x01, &[if value { 0xff } else { 0 }])
+}
+
 /// `OCTET STRING`.
 pub fn octets(value: &[u8]) -> Vec<u8> {
     element(0x04, value)

@@ -12,19 +12,17 @@ use super::{
     Changes, Cursor, Directory, Page, UsersPage, ber,
     entry::{Attributes, Entry, decode_parts},
     error::{DirectoryError, one_line},
+    paging,
     session::{Done, Login, Query, Session, code},
 };
 
 const DIRSYNC: &str = "1.2.840.113556.1.4.841";
 const SHOW_DELETED: &str = "1.2.840.113556.1.4.417";
-const PAGED: &str = "1.2.840.113556.1.4.319";
 
 /// No replication right is needed; only what the account may read is returned.
 const OBJECT_SECURITY: u32 = 0x1;
 /// The bytes that a reply may have, roughly. Samba ignores it.
 const MAX_BYTES: u32 = 0x10_0000;
-/// AD's own limit of a page.
-const PAGE_SIZE: u32 = 1000;
 
 /// People: `computer` and all managed service accounts derive from it. `objectClass` stays on
 /// tombstones, unlike `objectCategory`.
@@ -264,9 +262,6 @@ impl Directory for ActiveDirectory {
     }
 
     async fn users(&mut self, page: Option<Page>) -> Result<UsersPage, DirectoryError> {
-        let cookie = page.map(|page| page.0).unwrap_or_default();
-        let value = ber::sequence(&[ber::integer(PAGE_SIZE), ber::octets(&cookie)]);
-        let paged = RawControl { ctype: PAGED.into(), crit: true, val: Some(value) };
         let mut entries = Vec::new();
         let mut malformed = 0_usize;
         let done = self
@@ -277,7 +272,7 @@ impl Directory for ActiveDirectory {
                     scope: Scope::Subtree,
                     filter: USERS,
                     attributes: &self.search_attributes,
-                    controls: vec![paged],
+                    controls: vec![paging::request(page)],
                 },
                 |entry| match Entry::decode(entry.0, true) {
                     Some(entry) => entries.push(entry),
@@ -288,8 +283,7 @@ impl Directory for ActiveDirectory {
         if done.result.rc != code::SUCCESS || malformed > 0 {
             return Err(failed("reading all users", &done));
         }
-        let cookie = done.control(PAGED).and_then(page_cookie).unwrap_or_default();
-        Ok(UsersPage { entries, next: (!cookie.is_empty()).then_some(Page(cookie)) })
+        Ok(UsersPage { entries, next: paging::next(&done) })
     }
 
     async fn read(&mut self, object: Uuid) -> Result<Option<Entry>, DirectoryError> {
@@ -336,14 +330,6 @@ fn response(value: &[u8]) -> Option<(bool, Cursor)> {
     let (0x02, _unused, rest) = ber::split(rest)? else { return None };
     let (0x04, cookie, _) = ber::split(rest)? else { return None };
     Some((more.iter().any(|byte| *byte != 0), Cursor(cookie.to_vec())))
-}
-
-/// `SEQUENCE { size INTEGER, cookie OCTET STRING }` (RFC 2696).
-fn page_cookie(value: &[u8]) -> Option<Vec<u8>> {
-    let (0x30, content, _) = ber::split(value)? else { return None };
-    let (0x02, _size, rest) = ber::split(content)? else { return None };
-    let (0x04, cookie, _) = ber::split(rest)? else { return None };
-    Some(cookie.to_vec())
 }
 
 fn show_deleted() -> RawControl {

@@ -7,7 +7,13 @@ mod ber;
 mod dirsync;
 mod entry;
 mod error;
+mod feed;
+mod paging;
+mod people;
+mod persistent_search;
 mod session;
+mod source;
+mod syncrepl;
 
 use std::fmt;
 
@@ -18,6 +24,7 @@ pub use dirsync::{ActiveDirectory, Selection};
 pub use entry::{Attributes, Entry};
 pub use error::DirectoryError;
 pub use session::Login;
+pub use source::Source;
 
 /// How far the directory was read. Opaque bytes that the server understands.
 #[derive(Clone, PartialEq, Eq)]

@@ -3,13 +3,16 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use ldap3::{
-    Ldap, LdapConnAsync, LdapConnSettings, LdapResult, ResultEntry, Scope,
+    Ldap, LdapConnAsync, LdapConnSettings, LdapResult, ResultEntry, Scope, SearchStream,
     controls::{Control, RawControl},
 };
 use rustls::ClientConfig;
 use tokio::{task::JoinHandle, time::timeout};
 
-use super::error::{DirectoryError, bind_error, connect_error, one_line};
+use super::{
+    entry::decode_parts,
+    error::{DirectoryError, bind_error, connect_error, one_line},
+};
 use crate::config::{Secret, model};
 
 /// How long connecting and the TLS handshake may take.
@@ -24,11 +27,15 @@ pub(super) mod code {
     pub const OPERATIONS_ERROR: u32 = 1;
     pub const PROTOCOL_ERROR: u32 = 2;
     pub const UNAVAILABLE_CRITICAL_EXTENSION: u32 = 12;
+    pub const SIZE_LIMIT_EXCEEDED: u32 = 4;
+    pub const ADMIN_LIMIT_EXCEEDED: u32 = 11;
     pub const NO_SUCH_OBJECT: u32 = 32;
     pub const INVALID_DN_SYNTAX: u32 = 34;
     pub const INSUFFICIENT_ACCESS_RIGHTS: u32 = 50;
     pub const UNWILLING_TO_PERFORM: u32 = 53;
     pub const REFERRAL: u32 = 10;
+    /// RFC 4533 section 2.6.
+    pub const SYNC_REFRESH_REQUIRED: u32 = 4096;
 }
 
 /// Where to connect and as whom.
@@ -172,6 +179,41 @@ impl Session {
         &self.url
     }
 
+    /// Whether the server's root entry lists `value`.
+    pub async fn offers(&mut self, attribute: &str, value: &str) -> Result<bool, DirectoryError> {
+        let attributes = [attribute.to_owned()];
+        let mut listed = false;
+        self.search(root(&attributes), |entry| {
+            let values = decode_parts(entry.0)
+                .and_then(|(_, mut attributes)| attributes.remove(&attribute.to_ascii_lowercase()));
+            listed = values.is_some_and(|values| values.iter().any(|v| v == value.as_bytes()));
+        })
+        .await?;
+        Ok(listed)
+    }
+
+    /// Asks for an answer, whatever it is.
+    pub async fn probe(&mut self) -> Result<(), DirectoryError> {
+        let no_attributes = ["1.1".to_owned()];
+        self.search(root(&no_attributes), |_| {}).await.map(|_| ())
+    }
+
+    /// Starts a search that the server is not expected to end.
+    pub async fn stream(&mut self, query: Query<'_>) -> Result<Stream, DirectoryError> {
+        let url = self.url.clone();
+        let search = self.ldap.with_controls(query.controls).streaming_search(
+            query.base,
+            query.scope,
+            query.filter,
+            query.attributes.to_vec(),
+        );
+        let stream = timeout(SILENCE, search)
+            .await
+            .map_err(|_| DirectoryError::unreachable(&url, "the server stopped answering"))?
+            .map_err(|error| DirectoryError::unreachable(&url, one_line(&error.to_string())))?;
+        Ok(Stream { stream, url })
+    }
+
     /// Runs a search and gives every entry to `take` as it comes. Referrals are not chased.
     pub async fn search(
         &mut self,
@@ -201,9 +243,36 @@ impl Session {
                 take(entry);
             }
         }
-        let mut result = stream.finish().await;
-        let controls = std::mem::take(&mut result.ctrls);
-        Ok(Done { result, controls })
+        Ok(Done::new(stream.finish().await))
+    }
+}
+
+/// A search that goes on.
+pub(super) struct Stream {
+    stream: SearchStream<'static, String, Vec<String>>,
+    url: String,
+}
+
+impl Stream {
+    /// Waits for what comes next, for ever; none when the server has ended the search.
+    pub async fn next(&mut self) -> Result<Option<ResultEntry>, DirectoryError> {
+        let next = self.stream.next().await;
+        next.map_err(|error| DirectoryError::unreachable(&self.url, one_line(&error.to_string())))
+    }
+
+    /// How the server ended the search.
+    pub async fn finish(&mut self) -> Done {
+        Done::new(self.stream.finish().await)
+    }
+}
+
+fn root(attributes: &[String]) -> Query<'_> {
+    Query {
+        base: "",
+        scope: Scope::Base,
+        filter: "(objectClass=*)",
+        attributes,
+        controls: Vec::new(),
     }
 }
 
@@ -229,6 +298,11 @@ impl std::fmt::Debug for Session {
 }
 
 impl Done {
+    fn new(mut result: LdapResult) -> Done {
+        let controls = std::mem::take(&mut result.ctrls);
+        Done { result, controls }
+    }
+
     /// The value of the control with this OID.
     pub fn control(&self, oid: &str) -> Option<&[u8]> {
         self.controls

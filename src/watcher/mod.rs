@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{Config, model::Doorbell},
-    directory::{ActiveDirectory, Directory, DirectoryError, Login, Selection},
+    directory::{Directory, DirectoryError, Login, Source},
     event::source_of,
     mapping::Mappings,
     net::backoff::Backoff,
@@ -85,17 +85,11 @@ impl Watcher {
     ) -> Result<Watcher, StoreError> {
         let directory = &config.directory;
         let source = source_of(&directory.base_dn);
-        let upn_attribute = match directory.upn_attribute.as_str() {
-            "auto" => "userPrincipalName",
-            name => name,
-        };
+        let upn_attribute = directory.upn_attribute();
         // A configuration with mappings that cannot be read is refused before.
         let mapped = Mappings::parse(&config.apply.attributes).unwrap_or_default().attributes();
-        let selection = Selection::new(
-            &directory.base_dn,
-            mapped.iter().map(String::as_str).chain([upn_attribute]),
-            directory.object_security,
-        );
+        let read = mapped.iter().map(String::as_str).chain([upn_attribute]);
+        let followed = Source::from_config(directory, read);
         let store = Store::open(&config.state.path, &source)?;
         METRICS.unreconciled.set(store.unreconciled()?.into());
         METRICS.guard_held(store.held_users()?);
@@ -115,7 +109,7 @@ impl Watcher {
                 shutdown: shutdown.clone(),
             },
             broker,
-            connect: connector(Login::from_config(directory), selection),
+            connect: connector(Login::from_config(directory), followed),
             rings: directory.doorbell != Doorbell::None,
             usn_interval: directory.usn_interval,
             sweep_interval: directory.sweep_interval,
@@ -260,13 +254,10 @@ fn is_setup(error: &WatcherError) -> bool {
     }
 }
 
-fn connector(login: Login, selection: Selection) -> Connect {
+fn connector(login: Login, source: Source) -> Connect {
     Box::new(move || {
-        let (login, selection) = (login.clone(), selection.clone());
-        Box::pin(async move {
-            let directory = ActiveDirectory::connect(&login, selection).await?;
-            Ok(Box::new(directory) as Box<dyn Directory>)
-        })
+        let (login, source) = (login.clone(), source.clone());
+        Box::pin(async move { source.connect(&login).await })
     })
 }
 

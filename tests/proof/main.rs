@@ -6,6 +6,7 @@
 mod chaos;
 mod consumers;
 mod dead_letters;
+mod other_directories;
 mod outage;
 mod parts;
 mod queue_contract;

@@ -96,6 +96,17 @@ impl Default for Directory {
     }
 }
 
+impl Directory {
+    /// The attribute that holds the UPN.
+    pub fn upn_attribute(&self) -> &str {
+        match (self.upn_attribute.as_str(), self.source) {
+            ("auto", Source::PersistentSearch | Source::Syncrepl) => "mail",
+            ("auto", _) => "userPrincipalName",
+            (name, _) => name,
+        }
+    }
+}
+
 /// How the relay proves who it is to the directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -1,11 +1,14 @@
 //! The servers and helpers that the tests stand on.
 
 mod ca;
+pub mod dirsrv;
 mod loopback;
+pub mod people;
 pub mod process;
 pub mod rabbit;
 pub mod relay;
 pub mod samba;
 pub mod scale;
 pub mod site;
+pub mod slapd;
 pub mod wait;

@@ -1,0 +1,51 @@
+//! Which kind of server is followed, and how.
+
+use super::{
+    Directory, DirectoryError, Login,
+    dirsync::{ActiveDirectory, Selection},
+    people::People,
+    persistent_search::PersistentSearch,
+    syncrepl::Syncrepl,
+};
+use crate::config::model;
+
+/// A kind of server, and what is read from it.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// Active Directory and Samba.
+    Dirsync(Selection),
+    /// 389 Directory Server and its kin.
+    PersistentSearch(People),
+    /// OpenLDAP.
+    Syncrepl(People),
+}
+
+impl Source {
+    /// As the configuration says, with `mapped` attributes besides those that are always read.
+    pub fn from_config<'a>(
+        config: &'a model::Directory,
+        mapped: impl IntoIterator<Item = &'a str>,
+    ) -> Source {
+        let people = |mapped| People::new(&config.base_dn, &config.anchor_attribute, mapped);
+        match config.source {
+            model::Source::Dirsync | model::Source::Sandbox => {
+                Source::Dirsync(Selection::new(&config.base_dn, mapped, config.object_security))
+            }
+            model::Source::PersistentSearch => Source::PersistentSearch(people(mapped)),
+            model::Source::Syncrepl => Source::Syncrepl(people(mapped)),
+        }
+    }
+
+    /// Opens a connection.
+    pub async fn connect(&self, login: &Login) -> Result<Box<dyn Directory>, DirectoryError> {
+        Ok(match self.clone() {
+            Source::Dirsync(selection) => {
+                Box::new(ActiveDirectory::connect(login, selection).await?)
+            }
+            Source::PersistentSearch(people) => {
+                Box::new(PersistentSearch::connect(login, people).await?)
+            }
+            Source::Syncrepl(people) => Box::new(Syncrepl::connect(login, people).await?),
+        })
+    }
+}

@@ -1,0 +1,98 @@
+//! An OpenLDAP server with the overlays `syncprov` and `ppolicy`.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use super::ca::ServerCertificate;
+use super::loopback::Loopback;
+use super::people::{Admin, ROOT_DN, ROOT_PASSWORD, SERVICE_DN, SUFFIX};
+use super::process::Process;
+
+/// A running server on an address of its own, with a directory of its own.
+pub struct Slapd {
+    loopback: Loopback,
+    // Before the folder: fields are dropped in this order.
+    process: Process,
+    folder: TempDir,
+}
+
+impl Slapd {
+    /// Starts a server with nobody in it but the relay's account.
+    pub async fn start() -> Slapd {
+        let folder = tempfile::Builder::new().prefix("relay-slapd-").tempdir().expect("a folder");
+        let loopback = Loopback::take(&[389, 636]);
+        let certificate = ServerCertificate::issue(folder.path(), &[loopback.ip().to_string()]);
+        let database = folder.path().join("db");
+        fs::create_dir(&database).expect("a folder");
+        let config = config(&database, &certificate);
+        fs::write(folder.path().join("slapd.conf"), config).expect("slapd.conf");
+        let process = spawn(folder.path(), loopback.ip());
+        let server = Slapd { loopback, process, folder };
+        server.admin().await.fill(&[]).await;
+        server
+    }
+
+    /// Its address.
+    pub fn ip(&self) -> Ipv4Addr {
+        self.loopback.ip()
+    }
+
+    /// A connection with every right, as soon as the server answers.
+    pub async fn admin(&self) -> Admin {
+        Admin::connect(self.ip()).await
+    }
+
+    /// Kills the server as a power cut would.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts a killed server again, with what it had stored.
+    pub fn restart(&mut self) {
+        self.process = spawn(self.folder.path(), self.loopback.ip());
+    }
+}
+
+fn spawn(folder: &Path, ip: Ipv4Addr) -> Process {
+    let mut command = Command::new("slapd");
+    let urls = format!("ldap://{ip} ldaps://{ip}");
+    command.arg("-f").arg(folder.join("slapd.conf")).args(["-h", &urls, "-d", "0"]);
+    Process::start("slapd", command, folder)
+}
+
+fn config(database: &Path, tls: &ServerCertificate) -> String {
+    let path = |path: &PathBuf| path.display().to_string();
+    let (ca, certificate, key) = (path(&tls.ca), path(&tls.certificate), path(&tls.key));
+    let database = database.display();
+    format!(
+        r#"include /etc/ldap/schema/core.schema
+include /etc/ldap/schema/cosine.schema
+include /etc/ldap/schema/inetorgperson.schema
+modulepath /usr/lib/ldap
+moduleload back_mdb
+moduleload syncprov
+moduleload ppolicy
+TLSCACertificateFile {ca}
+TLSCertificateFile {certificate}
+TLSCertificateKeyFile {key}
+TLSVerifyClient allow
+authz-regexp "^cn=relay$" "{SERVICE_DN}"
+database mdb
+suffix "{SUFFIX}"
+rootdn "{ROOT_DN}"
+rootpw "{ROOT_PASSWORD}"
+directory {database}
+index entryUUID,entryCSN,uid eq
+limits dn.exact="{SERVICE_DN}" size=unlimited time=unlimited
+access to attrs=userPassword by anonymous auth by * none
+access to * by dn.exact="{SERVICE_DN}" read by * none
+overlay syncprov
+syncprov-sessionlog 1000
+overlay ppolicy
+"#
+    )
+}
