@@ -84,7 +84,7 @@ async fn a_value_that_graph_would_not_take_does_not_hold_back_the_others() {
 async fn a_value_that_graph_refuses() {
     let mut world = World::new().await;
     world.user(1);
-    let letter = dead_letter(&mut world, &event(1, 1, attributes(&[("c", "??")]))).await;
+    let letter = dead_letter(&mut world, &event(1, 1, attributes(&[("c", "de")]))).await;
     assert_eq!(letter.cause.reason, DeadReason::ValueRefused);
     assert_eq!(letter.cause.graph_status, Some(400));
     assert!(letter.cause.sentence.contains("usageLocation"), "{}", letter.cause.sentence);
