@@ -4,6 +4,7 @@ mod dead_letters;
 #[cfg(feature = "sandbox")]
 mod demo;
 mod filters;
+mod healthcheck;
 mod keygen;
 mod reach;
 mod run;
@@ -70,6 +71,8 @@ enum Command {
     /// Shows, replays or discards what was given up.
     #[command(visible_alias = "dlq")]
     DeadLetters(dead_letters::Arguments),
+    /// Asks the process that runs here whether it is well; for containers.
+    Healthcheck(healthcheck::Arguments),
 }
 
 /// Runs a command and says how it ended.
@@ -77,7 +80,7 @@ pub fn main(arguments: Arguments) -> ExitCode {
     let quiet = match &arguments.command {
         #[cfg(feature = "sandbox")]
         Command::Demo(_) => true,
-        Command::Keygen(_) | Command::DeadLetters(_) => true,
+        Command::Keygen(_) | Command::DeadLetters(_) | Command::Healthcheck(_) => true,
         Command::Run | Command::Watch | Command::Apply => false,
     };
     log::start(arguments.log_format, quiet);
@@ -103,6 +106,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::DeadLetters(what) => {
             dead_letters::main(what, &arguments.config, arguments.output, shutdown).await
         }
+        Command::Healthcheck(how) => healthcheck::main(&how, &arguments.config).await,
     }
 }
 

@@ -10,7 +10,10 @@ use crate::{
     consumer::{self, Consumer, Rules},
     event::source_of,
     graph::{ErrorKind, GraphClient},
-    ops::{admin::Admin, control, dead_letters::keep_counted, health::Health, shutdown::GRACE},
+    ops::{
+        admin::Admin, control, dead_letters::keep_counted, health::Health, metrics::METRICS,
+        queue_depth::keep_measured, shutdown::GRACE,
+    },
     queue::{self, Broker, QueueError, letters::Desk},
     signing::Keys,
     watcher::{self, Watcher},
@@ -55,6 +58,7 @@ impl Relay {
         let watching = role.watches().then_some(watcher::PART);
         let applying = role.applies().then_some(consumer::PARTS).into_iter().flatten();
         let health = Health::new(watching.into_iter().chain(applying));
+        METRICS.started(role);
         let keys = Keys::load(&config.security, role)?;
         let admin = Admin::bind(&config.admin.listen).await?;
         let address = admin.address();
@@ -136,7 +140,8 @@ impl Relay {
     }
 }
 
-/// What the process does beside its role: it answers the command line, and counts dead letters.
+/// What the process does beside its role: it answers the command line, and counts what waits and
+/// what was given up.
 fn serve_tools(
     tasks: &mut JoinSet<anyhow::Result<()>>,
     control: control::Server,
@@ -152,6 +157,11 @@ fn serve_tools(
     let end = shutdown.clone();
     tasks.spawn(async move {
         let _stopped = end.run_until_cancelled(keep_counted(&desk)).await;
+        Ok(())
+    });
+    let (broker, end) = (Arc::clone(broker), shutdown.clone());
+    tasks.spawn(async move {
+        let _stopped = end.run_until_cancelled(keep_measured(broker.as_ref())).await;
         Ok(())
     });
 }

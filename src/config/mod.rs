@@ -29,6 +29,16 @@ pub enum Role {
 }
 
 impl Role {
+    /// The label in metrics: the subcommand that plays it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::Watch => "watch",
+            Role::Apply => "apply",
+            Role::Run => "run",
+            Role::Tool => "tool",
+        }
+    }
+
     /// Whether the directory is read.
     pub fn watches(self) -> bool {
         matches!(self, Role::Watch | Role::Run)

@@ -35,9 +35,7 @@ mod tests;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
 
 pub use rules::{Rules, RulesError};
 
@@ -46,8 +44,8 @@ use crate::{
     config::model::Parking,
     event,
     graph::GraphClient,
-    ops::{health::Health, metrics::METRICS},
-    queue::{Broker, ParkingDelay, Queue, Role},
+    ops::health::Health,
+    queue::{Broker, Role},
     signing::Verifier,
 };
 
@@ -101,28 +99,5 @@ async fn run_at(consumer: Consumer, shutdown: CancellationToken, pace: Pace) {
     tokio::select! {
         _ = lanes => {}
         () = outage.keep_asking() => {}
-        () = measure_depth(broker.as_ref()) => {}
-    }
-}
-
-/// Keeps the metrics of waiting messages up to date.
-async fn measure_depth(broker: &dyn Broker) {
-    let mut ticks = interval(pace::DEPTH_INTERVAL);
-    loop {
-        ticks.tick().await;
-        for lane in event::Lane::ALL {
-            match broker.depth(Queue::Lane(lane)).await {
-                Ok(messages) => METRICS.queue_messages(lane, messages),
-                Err(error) => debug!(lane = lane.as_str(), %error, "the depth is not known"),
-            }
-        }
-        let mut parked = 0;
-        for delay in ParkingDelay::ALL {
-            match broker.depth(Queue::Parked(delay)).await {
-                Ok(messages) => parked += messages,
-                Err(error) => debug!(delay = delay.as_str(), %error, "the depth is not known"),
-            }
-        }
-        METRICS.parked_messages(parked);
     }
 }

@@ -32,9 +32,6 @@ pub const NOTABLE_WAIT: Duration = Duration::from_secs(2);
 /// How often a lane that has nothing to do tells that it lives.
 pub const BEAT: Duration = Duration::from_secs(30);
 
-/// How often the depth of the lanes is asked for.
-pub const DEPTH_INTERVAL: Duration = Duration::from_secs(10);
-
 /// How long the consumers wait. Of waits that grow: the first, and the longest.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {

@@ -24,6 +24,18 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// Every kind, for metrics.
+    pub const ALL: [Operation; 8] = [
+        Operation::Token,
+        Operation::Probe,
+        Operation::FindUsers,
+        Operation::ReadUser,
+        Operation::SetEnabled,
+        Operation::UpdateUser,
+        Operation::RevokeSessions,
+        Operation::DeleteUser,
+    ];
+
     /// The label in metrics.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -3,6 +3,10 @@
 //! Labels are bounded and never hold a user. Label sets that are known are initialised to zero,
 //! so that a rate over them is defined from the first scrape.
 
+mod outcome;
+#[cfg(test)]
+mod table;
+
 use std::{
     collections::BTreeMap,
     sync::{
@@ -15,11 +19,15 @@ use std::{
 use jiff::Timestamp;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
+    IntGaugeVec, Opts, Registry, TextEncoder, core::Collector, process_collector::ProcessCollector,
 };
 
+pub use outcome::{Outcome, RefreshOutcome};
+
 use crate::{
+    config::Role,
     event::{Kind, Lane},
+    graph::Operation,
     queue::{dead_letter::DeadReason, refresh::Why},
     watcher::guard::Loss,
 };
@@ -28,74 +36,8 @@ use crate::{
 const LATENCY_BUCKETS: [f64; 15] =
     [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0];
 
-/// How an event was settled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// Graph accepted it, or already was as the event says.
-    Applied,
-    /// Merged into a later event of the same user.
-    Coalesced,
-    /// The configuration says to do nothing, or a newer event was applied before.
-    Skipped,
-    /// Its user is not in Entra yet: it is told anew later.
-    Parked,
-    /// Too old to be applied: it is told anew.
-    Refreshed,
-    /// Given up.
-    DeadLettered,
-}
-
-impl Outcome {
-    const ALL: [Outcome; 6] = [
-        Outcome::Applied,
-        Outcome::Coalesced,
-        Outcome::Skipped,
-        Outcome::Parked,
-        Outcome::Refreshed,
-        Outcome::DeadLettered,
-    ];
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Outcome::Applied => "applied",
-            Outcome::Coalesced => "coalesced",
-            Outcome::Skipped => "skipped",
-            Outcome::Parked => "parked",
-            Outcome::Refreshed => "refreshed",
-            Outcome::DeadLettered => "dead_lettered",
-        }
-    }
-}
-
-/// What became of a request to tell an object again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RefreshOutcome {
-    /// Something was told.
-    Told,
-    /// There was nothing to tell, or it is held.
-    Nothing,
-    /// It is tried again later.
-    Postponed,
-    /// Neither the ledger nor the directory has the object.
-    Unknown,
-    /// The request is malformed, or carries an event that is not the watcher's own.
-    Refused,
-}
-
-impl RefreshOutcome {
-    const ALL: [RefreshOutcome; 5] =
-        [Self::Told, Self::Nothing, Self::Postponed, Self::Unknown, Self::Refused];
-
-    fn as_str(self) -> &'static str {
-        match self {
-            RefreshOutcome::Told => "told",
-            RefreshOutcome::Nothing => "nothing",
-            RefreshOutcome::Postponed => "postponed",
-            RefreshOutcome::Unknown => "unknown",
-            RefreshOutcome::Refused => "refused",
-        }
-    }
-}
+/// Statuses that are counted from zero: no answer, done, throttled, away. Others come as they do.
+const FIRST_STATUSES: [&str; 5] = ["0", "200", "204", "429", "503"];
 
 /// The metrics of this process.
 pub static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
@@ -103,6 +45,7 @@ pub static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
 /// All metrics; see each one's help text.
 pub struct Metrics {
     registry: Registry,
+    build: IntGaugeVec,
     propagation: HistogramVec,
     /// Time from a doorbell to the end of reading what changed.
     pub detection: Histogram,
@@ -138,7 +81,17 @@ pub struct Metrics {
 impl Metrics {
     fn new() -> Metrics {
         let registry = Registry::new();
+        registry
+            .register(Box::new(ProcessCollector::for_self()))
+            .expect("the first in the registry has no namesake");
         let metrics = Metrics {
+            build: add(
+                &registry,
+                IntGaugeVec::new(
+                    Opts::new("relay_build_info", "1, for the version and the role of the process"),
+                    &["version", "role"],
+                ),
+            ),
             propagation: add(
                 &registry,
                 HistogramVec::new(
@@ -201,7 +154,7 @@ impl Metrics {
                 IntGaugeVec::new(
                     Opts::new(
                         "relay_queue_messages",
-                        "Messages that wait in a lane, unsettled ones included",
+                        "Messages that wait in a lane, in nobody's hands (embedded queue: all of it)",
                     ),
                     &["lane"],
                 ),
@@ -325,6 +278,11 @@ impl Metrics {
         for reason in DeadReason::ALL {
             self.dead_lettered.with_label_values(&[reason.as_str()]);
         }
+        for operation in Operation::ALL {
+            for status in FIRST_STATUSES {
+                self.graph_requests.with_label_values(&[operation.as_str(), status]);
+            }
+        }
         self.dead_letters(&BTreeMap::new(), 0);
         for lane in Lane::ALL {
             self.queue_messages.with_label_values(&[lane.as_str()]);
@@ -338,6 +296,11 @@ impl Metrics {
         for loss in Loss::ALL {
             self.guard_held_total.with_label_values(&[loss.as_str()]);
         }
+    }
+
+    /// The process plays this role.
+    pub fn started(&self, role: Role) {
+        self.build.with_label_values(&[env!("CARGO_PKG_VERSION"), role.as_str()]).set(1);
     }
 
     /// The queue confirmed an event.

@@ -6,4 +6,5 @@ pub mod dead_letters;
 pub mod health;
 pub mod log;
 pub mod metrics;
+pub mod queue_depth;
 pub mod shutdown;
