@@ -6,6 +6,8 @@
 mod chaos;
 mod consumers;
 mod dead_letters;
+mod deployment;
+mod observed;
 mod other_directories;
 mod outage;
 mod parts;

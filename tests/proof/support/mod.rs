@@ -2,9 +2,11 @@
 
 mod ca;
 pub mod dirsrv;
+mod http;
 mod loopback;
 pub mod people;
 pub mod process;
+pub mod prometheus;
 pub mod rabbit;
 pub mod relay;
 pub mod samba;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
@@ -30,6 +30,7 @@ pub const PASSWORD: &str = "r3lay-Passw0rd";
 /// The programs themselves: those in /usr/sbin are wrappers that change the user.
 const PROGRAMS: &str = "/usr/lib/rabbitmq/bin";
 const AMQP_PORT: u16 = 5672;
+const METRICS_PORT: u16 = 15692;
 /// Virtual hosts made at the start, where they cost nothing; by `rabbitmqctl` each takes seconds.
 const VHOSTS: usize = 64;
 
@@ -54,9 +55,18 @@ pub struct Vhost {
 impl Rabbit {
     /// Starts a node for one test, which may stop it.
     pub async fn start() -> Rabbit {
-        let loopback = Loopback::take(&[AMQP_PORT]);
+        Rabbit::launch(false).await
+    }
+
+    /// As [`Rabbit::start`], with metrics for Prometheus.
+    pub async fn observed() -> Rabbit {
+        Rabbit::launch(true).await
+    }
+
+    async fn launch(observed: bool) -> Rabbit {
+        let loopback = Loopback::take(&[AMQP_PORT, METRICS_PORT]);
         let folder = tempfile::Builder::new().prefix("relay-mq-").tempdir().expect("a folder");
-        write_files(folder.path());
+        write_files(folder.path(), &loopback, observed);
         let epmd = spawn_epmd(&loopback, folder.path());
         let node = spawn_node(&loopback, folder.path());
         let vhosts_taken = AtomicUsize::new(0);
@@ -76,6 +86,11 @@ impl Rabbit {
         let taken = self.vhosts_taken.fetch_add(1, Ordering::Relaxed);
         assert!(taken < VHOSTS, "all virtual hosts are taken: raise VHOSTS");
         Vhost { name: vhost_name(taken), ip: self.loopback.ip() }
+    }
+
+    /// Where an [observed](Rabbit::observed) node tells its metrics.
+    pub fn metrics(&self) -> SocketAddr {
+        SocketAddr::from((self.loopback.ip(), METRICS_PORT))
     }
 
     /// Runs `rabbitmqctl` and returns what it prints. It takes seconds: it is a node of its own.
@@ -213,10 +228,15 @@ fn program(name: &str, loopback: &Loopback, folder: &Path) -> Command {
     command
 }
 
-fn write_files(folder: &Path) {
+fn write_files(folder: &Path, loopback: &Loopback, observed: bool) {
     let definitions = folder.join("definitions.json");
-    let config =
+    let mut config =
         format!("disk_free_limit.absolute = 50MB\nload_definitions = {}\n", definitions.display());
+    let mut plugins = "[].";
+    if observed {
+        config += &format!("prometheus.tcp.ip = {}\n", loopback.ip());
+        plugins = "[rabbitmq_prometheus].";
+    }
     let vhosts: Vec<_> = (0..VHOSTS).map(vhost_name).collect();
     let contents = json!({
         "users": [{ "name": USER, "password": PASSWORD, "tags": "" }],
@@ -229,7 +249,7 @@ fn write_files(folder: &Path) {
         ("definitions.json", contents.to_string()),
         ("rabbitmq.conf", config),
         ("advanced.config", "[{kernel,[{inet_dist_use_interface,{127,0,0,1}}]}].".to_owned()),
-        ("enabled_plugins", "[].".to_owned()),
+        ("enabled_plugins", plugins.to_owned()),
         (".erlang.cookie", uuid::Uuid::new_v4().simple().to_string()),
     ];
     for (name, contents) in files {

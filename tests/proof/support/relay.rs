@@ -12,9 +12,8 @@ use rustix::process::Signal;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
+use super::http::get;
 use super::loopback::Loopback;
 use super::process::{Process, finish};
 use super::rabbit::{self, Vhost};
@@ -98,11 +97,15 @@ impl Setup {
         self.folder.path()
     }
 
+    /// The address of the admin listener.
+    pub fn admin(&self) -> SocketAddr {
+        SocketAddr::from((self.loopback.ip(), ADMIN_PORT))
+    }
+
     /// Starts the program with a subcommand that keeps running.
     pub fn start(&self, arguments: &[&str]) -> Relay<'_> {
-        let admin = SocketAddr::from((self.loopback.ip(), ADMIN_PORT));
         let process = Process::start("entra-relay", self.command(arguments), self.folder());
-        Relay { process, admin, setup: PhantomData }
+        Relay { process, admin: self.admin(), setup: PhantomData }
     }
 
     /// Runs the program with a subcommand that ends.
@@ -160,15 +163,12 @@ impl Relay<'_> {
 
     /// Asks the admin listener: status and body.
     pub async fn get(&self, path: &str) -> std::io::Result<(u16, String)> {
-        let mut stream = TcpStream::connect(self.admin).await?;
-        // 1.0: the answer ends with the connection and comes in one piece.
-        let request = format!("GET {path} HTTP/1.0\r\nHost: {}\r\n\r\n", self.admin);
-        stream.write_all(request.as_bytes()).await?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await?;
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-        Ok((status.unwrap_or_default(), body.to_owned()))
+        get(self.admin, path).await
+    }
+
+    /// Where its admin listener is.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
     }
 
     /// Its process id.
