@@ -73,6 +73,32 @@ apply2: {}
 }
 
 #[test]
+fn mappings_and_groups_are_checked_before_anything_starts() {
+    let id = "0b2c1c6e-33b1-4a4b-9d0c-5b1c8a1f7a10";
+    let good =
+        format!("{GOOD}  groups: {{ 'CN=Sales v1.0,OU=Groups,DC=corp,DC=example': {id} }}\n")
+            .replace(
+                "mobilePhone: mobile",
+                "employeeOrgData.costCenter: \"{{ departmentNumber }}\"",
+            );
+    let config = parse(&good, &[], Role::Run).expect("valid");
+    assert_eq!(config.apply.groups["CN=Sales v1.0,OU=Groups,DC=corp,DC=example"], id);
+    assert!(config.apply.attributes.contains_key("employeeOrgData.costCenter"));
+    let bad = format!("{GOOD}  groups: {{ Sales: {id}, 'CN=A': {id}, 'CN=B': sales }}\n")
+        .replace("mobilePhone: mobile", "jobTitle: \"{{ title|shout }}\", city: 'a city'");
+    let told = parse(&bad, &[], Role::Watch).expect_err("refused").to_string();
+    for part in [
+        "apply.attributes.jobTitle: \"{{ title|shout }}\" cannot be used: unknown filter",
+        "apply.attributes.city: \"a city\" is no name of a directory attribute",
+        "does not begin with a distinguished name",
+        "names a group that follows another one already",
+        "CN=B: sales\" names no object id",
+    ] {
+        assert!(told.contains(part), "{part:?} is not in\n{told}");
+    }
+}
+
+#[test]
 fn delays_of_parking_have_a_queue_and_an_order() {
     let told = |parking: &str| {
         let text = format!("{GOOD}\nparking: {{ {parking} }}\n");

@@ -1,8 +1,9 @@
 //! What the types cannot say: what must be there, what contradicts what, what is not safe.
 
-use std::{net::IpAddr, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use url::{Host, Url};
+use uuid::Uuid;
 
 use super::{
     Config, Problem, Role,
@@ -30,6 +31,7 @@ pub fn problems(config: &Config, role: Role) -> Vec<Problem> {
     }
     parking(config, &mut found);
     mappings(config, &mut found);
+    groups(config, &mut found);
     not_yet(config, &mut found);
     intervals(config, &mut found);
     if config.admin.listen.parse::<std::net::SocketAddr>().is_err() {
@@ -288,6 +290,32 @@ fn mappings(config: &Config, found: &mut Vec<Problem>) {
     }
 }
 
+/// Which group follows which: two sources for one group would undo each other's members.
+fn groups(config: &Config, found: &mut Vec<Problem>) {
+    let mut targets = BTreeSet::new();
+    for (dn, id) in &config.apply.groups {
+        let problem = |what, remedy| {
+            Problem::at("apply.groups", what, remedy).with_value(format!("{dn}: {id}"))
+        };
+        if !dn.contains('=') {
+            let remedy = "write the group's DN, such as CN=Sales,OU=Groups,DC=corp,DC=example";
+            found.push(problem("does not begin with a distinguished name", remedy));
+        }
+        match Uuid::try_parse(id) {
+            Err(_) => {
+                found.push(problem("names no object id", "copy the group's object id from Entra"))
+            }
+            Ok(id) if !targets.insert(id) => {
+                found.push(problem(
+                    "names a group that follows another one already",
+                    "map one group to it",
+                ));
+            }
+            Ok(_) => {}
+        }
+    }
+}
+
 /// What the format has room for and this version cannot do: refused, so that nobody relies on it.
 fn not_yet(config: &Config, found: &mut Vec<Problem>) {
     let directory = &config.directory;
@@ -317,9 +345,6 @@ fn not_yet(config: &Config, found: &mut Vec<Problem>) {
             config.graph.credential != Credential::ClientSecret,
             "use client_secret",
         ),
-        ("apply.link", config.apply.link, "set it to false"),
-        ("apply.create", config.apply.create, "set it to false"),
-        ("apply.groups", !config.apply.groups.is_empty(), "leave it empty"),
         ("apply.never", !config.apply.never.is_empty(), "leave it empty"),
         ("apply.anonymize", !config.apply.anonymize.is_empty(), "leave it empty"),
         ("passwords.enabled", config.passwords.enabled, "set it to false"),

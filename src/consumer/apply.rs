@@ -1,29 +1,31 @@
 //! Applies one event to Graph: find the user, plan, act, and try again what may yet succeed.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
 use tokio::time::sleep;
-use tracing::debug;
-use uuid::Uuid;
+use tracing::{debug, warn};
 
 use super::{
     cause,
-    matching::{self, Match},
+    fights::Fights,
+    find::{Finder, Found},
+    groups::Groups,
     outage::Outage,
-    pace::{LONGEST_WAIT, MATCH_AGE, Pace, READ_LAG, REMEMBERED, VERIFY_READS},
+    pace::{LONGEST_WAIT, Pace},
     parking,
-    plan::{Action, Plan, Skip, plan, skip_unseen},
-    recent::Recent,
+    plan::{Action, Known, Plan, Skip, block, plan, skip_unseen},
     rules::Rules,
+    sources::Sources,
 };
 use crate::{
-    event::{Detail, Event},
+    event::{Detail, Event, Lane},
     graph::{ErrorKind, GraphClient, GraphError, Operation, User, retry},
     net::backoff::Backoff,
+    ops::metrics::METRICS,
     queue::dead_letter::Cause,
 };
 
@@ -55,9 +57,17 @@ pub enum Verdict {
 }
 
 /// Why one try did not succeed.
-enum Failure {
+pub enum Failure {
+    /// Graph did not do what was asked.
     Graph(GraphError),
+    /// Nothing more is to be tried.
     Final(Verdict),
+}
+
+impl From<Skip> for Failure {
+    fn from(skip: Skip) -> Failure {
+        Failure::Final(Verdict::Skipped(skip))
+    }
 }
 
 impl From<GraphError> for Failure {
@@ -66,23 +76,17 @@ impl From<GraphError> for Failure {
     }
 }
 
-/// What is remembered of a user.
-struct Known {
-    /// Entra object id.
-    id: String,
-    matched: Instant,
-    /// Our last write.
-    written: Option<Instant>,
-}
-
 /// Applies events. One for both lanes, which share what it knows.
 pub struct Applier {
-    graph: Arc<GraphClient>,
-    rules: Arc<Rules>,
+    pub(super) graph: Arc<GraphClient>,
+    pub(super) rules: Arc<Rules>,
     max_age: Duration,
     outage: Arc<Outage>,
-    known: Mutex<Recent<Uuid, Known>>,
-    pace: Pace,
+    pub(super) finder: Finder,
+    pub(super) groups: Groups,
+    pub(super) fights: Fights,
+    pub(super) sources: Sources,
+    pub(super) pace: Pace,
 }
 
 impl Applier {
@@ -94,8 +98,17 @@ impl Applier {
         outage: Arc<Outage>,
         pace: Pace,
     ) -> Applier {
-        let known = Mutex::new(Recent::new(REMEMBERED));
-        Applier { graph, rules, max_age, outage, known, pace }
+        Applier {
+            finder: Finder::new(Arc::clone(&graph), Arc::clone(&rules)),
+            groups: Groups::new(Arc::clone(&graph)),
+            fights: Fights::new(pace.read_lag),
+            sources: Sources::new(),
+            graph,
+            rules,
+            max_age,
+            outage,
+            pace,
+        }
     }
 
     /// Whether nothing is written.
@@ -106,7 +119,7 @@ impl Applier {
     /// Applies an event, however long it takes; the number says how often it was tried.
     pub async fn apply(&self, event: &Event) -> (Verdict, u32) {
         if matches!(event.detail, Detail::UserRenamed { .. }) {
-            self.known().remove(event.object);
+            self.finder.forget(event.object);
         }
         if let Some(skip) = skip_unseen(event, &self.rules) {
             return (Verdict::Skipped(skip), 0);
@@ -144,14 +157,16 @@ impl Applier {
     }
 
     fn give_up(&self, event: &Event, error: &GraphError) -> Verdict {
-        match (&error.kind, error.operation) {
-            // Whatever the user's flags said, somebody else is the source of these attributes.
-            (ErrorKind::Mastered, Operation::UpdateUser) => return Verdict::Skipped(Skip::Ceded),
-            (ErrorKind::NotFound, operation) if operation != Operation::FindUsers => {
-                self.known().remove(event.object);
-                return missing(event, cause::of_graph(event, error));
-            }
-            _ => {}
+        let about_user = !matches!(
+            error.operation,
+            Operation::FindUsers | Operation::FindDeleted | Operation::ReadGroup
+        );
+        if error.kind == ErrorKind::NotFound && about_user {
+            self.finder.forget(event.object);
+            return match event.detail {
+                Detail::UserDeleted => Verdict::Skipped(Skip::Unchanged),
+                _ => Verdict::Missing(cause::of_graph(event, error)),
+            };
         }
         Verdict::GivenUp(cause::of_graph(event, error))
     }
@@ -161,133 +176,97 @@ impl Applier {
         if enables && parking::is_too_old(event, self.max_age, Timestamp::now()) {
             return Ok(Verdict::TooOld);
         }
-        let user = self.find(event).await?;
-        let trusted = self.reads_are_current(event);
-        let (actions, refused) = match plan(event, &user, &self.rules, trusted) {
-            Plan::Skip(skip) => return Ok(Verdict::Skipped(skip)),
-            Plan::Do { actions, refused } => (actions, refused),
+        let user = self.locate(event).await?;
+        let now = Instant::now();
+        let known = Known {
+            trusted: self.finder.reads_are_current(event.object, self.pace.read_lag),
+            ceded: self.sources.of(event.object, now),
         };
-        let id = user.id();
-        if self.rules.observe {
-            return Ok(Verdict::Observed { user: id.to_owned(), actions });
+        let plan = plan(event, &user, &self.rules, &known);
+        if plan == Plan::Skip(Skip::Protected) {
+            return Ok(Verdict::Skipped(Skip::Protected));
         }
-        let mut request_id = None;
-        for action in &actions {
-            let accepted = match action {
-                Action::VerifyBlocked => {
-                    self.verify_blocked(event, id).await?;
-                    continue;
-                }
-                write => {
-                    self.mark_written(event);
-                    self.write(id, write).await?
-                }
-            };
-            request_id = accepted.or(request_id);
+        let round = self.fight(event, &user, now)?;
+        let (mut actions, refused, ceded) = match plan {
+            Plan::Skip(skip) if round.is_none() => return Ok(Verdict::Skipped(skip)),
+            Plan::Skip(_) => (Vec::new(), Vec::new(), 0),
+            Plan::Do { actions, refused, ceded } => (actions, refused, ceded),
+        };
+        if round.is_some() && !ends_access(event) {
+            actions.splice(0..0, block(&self.rules));
+        }
+        METRICS.ceded(ceded);
+        let id = user.id().to_owned();
+        if known.trusted {
+            self.drop_what_is_so(&id, &mut actions).await?;
+        }
+        if self.rules.observe && !actions.is_empty() {
+            return Ok(Verdict::Observed { user: id, actions });
+        }
+        let done = self.perform(event, &id, &actions, round).await?;
+        if let Some(error) = done.refused_block {
+            return Ok(Verdict::GivenUp(cause::block_refused(event, &error)));
         }
         if !refused.is_empty() {
             return Ok(Verdict::GivenUp(cause::refused(event, &refused)));
         }
-        Ok(Verdict::Applied { user: id.to_owned(), request_id })
-    }
-
-    async fn write(&self, id: &str, action: &Action) -> Result<Option<String>, GraphError> {
-        let accepted = match action {
-            Action::Block => self.graph.set_enabled(id, false).await?,
-            Action::Allow => self.graph.set_enabled(id, true).await?,
-            Action::Revoke => self.graph.revoke_sessions(id).await?,
-            Action::Update(body) => self.graph.update_user(id, body).await?,
-            Action::Delete => self.graph.delete_user(id).await?,
-            Action::VerifyBlocked => return Ok(None),
-        };
-        Ok(accepted.request_id)
-    }
-
-    /// Reads back until the block shows.
-    async fn verify_blocked(&self, event: &Event, id: &str) -> Result<(), Failure> {
-        let select = User::select([]);
-        let mut backoff = Backoff::new(self.pace.verify.0, self.pace.verify.1);
-        for read in 1..=VERIFY_READS {
-            let user = self.graph.read_user(id, &select).await?;
-            if user.account_enabled() == Some(false) {
-                return Ok(());
-            }
-            if read < VERIFY_READS {
-                backoff.wait().await;
-            }
-        }
-        Err(Failure::Final(Verdict::GivenUp(cause::not_verified(event))))
+        Ok(match (done.accepted, ceded + done.ceded) {
+            (0, 0) => Verdict::Skipped(Skip::Unchanged),
+            (0, _) => Verdict::Skipped(Skip::Ceded),
+            _ => Verdict::Applied { user: id, request_id: done.request_id },
+        })
     }
 
     /// The user of an event, as it is now.
-    async fn find(&self, event: &Event) -> Result<User, Failure> {
-        if let Some(id) = self.matched(event.object) {
-            match self.graph.read_user(&id, &self.rules.select).await {
-                Ok(user) if matching::still_matches(&user, event) => return Ok(user),
-                Ok(_) => {}
-                // Gone, perhaps by our own request whose answer was lost.
-                Err(error)
-                    if error.kind == ErrorKind::NotFound && event.detail == Detail::UserDeleted =>
-                {
-                    return Err(Failure::Final(Verdict::Skipped(Skip::Unchanged)));
-                }
-                Err(error) if error.kind == ErrorKind::NotFound => {}
-                Err(error) => return Err(error.into()),
+    async fn locate(&self, event: &Event) -> Result<User, Failure> {
+        let mut found = self.finder.find(event.into()).await?;
+        if matches!(found, Found::Gone) {
+            // Perhaps by our own request, whose answer was lost.
+            if event.detail == Detail::UserDeleted {
+                return Err(Skip::Unchanged.into());
             }
-            self.known().remove(event.object);
+            found = self.finder.search(event.into()).await?;
         }
-        let mut foreign = false;
-        for filter in matching::searches(event, &self.rules) {
-            let found = self.graph.find_users(&filter, &self.rules.select).await?;
-            match matching::judge(&filter, found, event) {
-                Match::Found(user) => {
-                    let (id, matched) = (user.id().to_owned(), Instant::now());
-                    self.known().insert(event.object, Known { id, matched, written: None });
-                    return Ok(*user);
-                }
-                Match::Several(users) => {
-                    let cause = cause::ambiguous(event, users);
-                    return Err(Failure::Final(Verdict::GivenUp(cause)));
-                }
-                Match::Foreign => foreign = true,
-                Match::Nobody => {}
+        match found {
+            Found::User(user) => Ok(*user),
+            Found::Several(users) => {
+                Err(Failure::Final(Verdict::GivenUp(cause::ambiguous(event, users))))
             }
-        }
-        Err(Failure::Final(if foreign {
-            Verdict::GivenUp(cause::foreign(event))
-        } else {
-            missing(event, cause::not_found(event))
-        }))
-    }
-
-    fn matched(&self, object: Uuid) -> Option<String> {
-        let mut known = self.known();
-        let known = known.get(object)?;
-        (known.matched.elapsed() < MATCH_AGE).then(|| known.id.clone())
-    }
-
-    /// Whether our last write of this user is old enough for reads to show it.
-    fn reads_are_current(&self, event: &Event) -> bool {
-        let mut known = self.known();
-        let written = known.get(event.object).and_then(|known| known.written);
-        written.is_none_or(|written| written.elapsed() > READ_LAG)
-    }
-
-    fn mark_written(&self, event: &Event) {
-        if let Some(known) = self.known().get(event.object) {
-            known.written = Some(Instant::now());
+            Found::Foreign => Err(Failure::Final(Verdict::GivenUp(cause::foreign(event)))),
+            Found::Nobody | Found::Gone => self.absent(event).await,
         }
     }
 
-    fn known(&self) -> MutexGuard<'_, Recent<Uuid, Known>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Which round of a fight with another writer it is, if the user is to be blocked again: we
+    /// blocked it for the directory, and it reads as enabled. One that has lasted long enough is
+    /// given up. What the bulk lane meets is only told: it may be served here while another process
+    /// serves the urgent lane and has enabled the user since.
+    fn fight(&self, event: &Event, user: &User, now: Instant) -> Result<Option<u32>, Failure> {
+        if matches!(event.detail, Detail::AccountEnabled { .. }) {
+            return Ok(None);
+        }
+        let Some(round) = self.fights.round(event.object, user.account_enabled(), now) else {
+            return Ok(None);
+        };
+        let goes_on = round <= self.rules.max_reblocks && event.kind().lane() == Lane::Urgent;
+        METRICS.write_fight(goes_on);
+        let remedy = "find what enables the user in entra, and stop it; or enable the account";
+        warn!(object = %event.object, round, goes_on, remedy, "enabled in entra by something else");
+        if !goes_on && ends_access(event) {
+            return Err(Failure::Final(Verdict::GivenUp(cause::fought(event, round))));
+        }
+        Ok(goes_on.then_some(round))
+    }
+
+    /// The lane was lost: others may enable whom we blocked, for the directory.
+    pub fn lost(&self, lane: Lane) {
+        if lane == Lane::Urgent {
+            self.fights.forget();
+        }
     }
 }
 
-/// Entra does not have the user. Nobody waits for one that the directory has no more.
-fn missing(event: &Event, cause: Cause) -> Verdict {
-    match event.detail {
-        Detail::UserDeleted => Verdict::Skipped(Skip::Unchanged),
-        _ => Verdict::Missing(cause),
-    }
+/// Whether the directory takes the user's access away.
+pub fn ends_access(event: &Event) -> bool {
+    matches!(event.detail, Detail::AccountDisabled { .. } | Detail::UserDeleted)
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     event::{Event, EventError, Lane},
-    graph::{ErrorKind, GraphError, Operation},
+    graph::{Closed, ErrorKind, GraphError, Operation},
     queue::dead_letter::{Cause, DeadReason},
     signing::SignatureError,
 };
@@ -81,6 +81,98 @@ pub fn refused(event: &Event, why: &[String]) -> Cause {
         DeadReason::ValueRefused,
         format!("{}: {}; all other changes were applied", name(event), why.join("; ")),
         "correct the value in the directory, or the mapping in apply.attributes".into(),
+    )
+}
+
+/// A user cannot be created without a name.
+pub fn no_name(event: &Event) -> Cause {
+    cause(
+        DeadReason::ValueRefused,
+        format!("{}: no user can be created without a userPrincipalName", name(event)),
+        "give the account a UPN in the directory, or set directory.upn_attribute; then replay"
+            .into(),
+    )
+}
+
+/// The user's manager is not in Entra, or not certainly so.
+pub fn no_manager(event: &Event) -> Cause {
+    cause(
+        DeadReason::UserNotFound,
+        format!("{}: no Entra user matches the manager by apply.match", name(event)),
+        "create or sync the manager in Entra; then replay".into(),
+    )
+}
+
+/// Another source masters even whether the user can sign in.
+pub fn block_refused(event: &Event, error: &GraphError) -> Cause {
+    let refused = of_graph(event, error);
+    let sentence = format!("{}; the sessions were ended where configured", refused.sentence);
+    let remedy =
+        "nothing: the directory-sync tool blocks the user at its next cycle; to have that \
+                  at once, start a cycle by hand"
+            .into();
+    Cause { sentence, remedy, ..refused }
+}
+
+/// Something enabled the user again and again.
+pub fn fought(event: &Event, round: u32) -> Cause {
+    cause(
+        DeadReason::NotVerified,
+        format!(
+            "{}: something else enabled the user in Entra {round} times after the relay had \
+             blocked it",
+            name(event)
+        ),
+        "find in Entra's audit log what enables the user, and stop it; apply.max_reblocks says how \
+         often the relay blocks again; then replay"
+            .into(),
+    )
+}
+
+/// The link was accepted but does not show.
+pub fn link_not_verified(event: &Event) -> Cause {
+    cause(
+        DeadReason::NotVerified,
+        format!("{}: Graph accepted onPremisesImmutableId, but it does not show", name(event)),
+        "look at the user in Entra: if another tool writes onPremisesImmutableId, stop it or set \
+         apply.link to false; then replay"
+            .into(),
+    )
+}
+
+/// Entra does not have the mapped group.
+pub fn no_group(event: &Event, group: &str) -> Cause {
+    cause(
+        DeadReason::ValueRefused,
+        format!("{}: Entra has no group {group}", name(event)),
+        "correct the object id in apply.groups; then replay".into(),
+    )
+}
+
+/// The members of the mapped group are not ours to change.
+pub fn group_closed(event: &Event, group: &str, closed: Closed) -> Cause {
+    let (what, remedy) = match closed {
+        Closed::Dynamic => (
+            "has dynamic membership, which a rule decides",
+            "map a group with assigned membership in apply.groups",
+        ),
+        Closed::Synced => (
+            "is synced from a directory, where its members are decided",
+            "take it out of apply.groups: its own sync tool carries its members",
+        ),
+        Closed::RoleAssignable => (
+            "grants directory roles, which a group of the directory must not hand out",
+            "map an ordinary group in apply.groups",
+        ),
+        Closed::MailEnabled => (
+            "is a distribution list or mail-enabled security group, which Exchange manages",
+            "map a security group or a Microsoft 365 group in apply.groups",
+        ),
+    };
+    cause(
+        DeadReason::ValueRefused,
+        format!("{}: the Entra group {group} {what}", name(event)),
+        format!("{remedy}; then replay"),
     )
 }
 

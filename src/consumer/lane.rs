@@ -55,9 +55,10 @@ impl Lane {
                 Ok(subscriber) => {
                     info!(lane, "receiving");
                     self.health.ready(self.part());
-                    Session::new(self, &in_hand, &mut settled)
-                        .serve(subscriber, shutdown, &mut backoff)
-                        .await
+                    let session = Session::new(self, &in_hand, &mut settled);
+                    let end = session.serve(subscriber, shutdown, &mut backoff).await;
+                    self.settler.lost(self.lane);
+                    end
                 }
                 Err(error) => End::Lost(error),
             };

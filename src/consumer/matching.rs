@@ -1,24 +1,73 @@
 //! Which Entra user a directory user is. A wrong match would hand one person's fate to another,
 //! so a doubt is never decided here.
 
+use uuid::Uuid;
+
 use super::rules::Rules;
 use crate::{
     config::model::MatchBy,
-    event::Event,
+    event::{Event, Identity, Reference},
     graph::{Filter, User},
 };
 
-/// The searches for the user of an event, in the order in which they are tried. Keys that the
-/// event does not carry are left out.
-pub fn searches(event: &Event, rules: &Rules) -> Vec<Filter> {
-    let identity = &event.identity;
+/// A user of the directory who is looked for in Entra.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// objectGUID.
+    pub object: Uuid,
+    /// How the user is known.
+    pub identity: &'a Identity,
+}
+
+impl<'a> From<&'a Event> for Wanted<'a> {
+    fn from(event: &'a Event) -> Wanted<'a> {
+        Wanted { object: event.object, identity: &event.identity }
+    }
+}
+
+impl<'a> From<&'a Reference> for Wanted<'a> {
+    fn from(reference: &'a Reference) -> Wanted<'a> {
+        Wanted { object: reference.object, identity: &reference.identity }
+    }
+}
+
+impl Wanted<'_> {
+    /// Whether a user that was matched before still is the one.
+    pub fn still_is(&self, user: &User) -> bool {
+        is_ours(user, &self.immutable_ids(), true)
+    }
+
+    /// Whether a deleted user was this one: by its link, or where it has none, by its name, before
+    /// which Entra puts the object id when a user is deleted.
+    pub fn was(&self, user: &User, upn: Option<&str>) -> bool {
+        if user.immutable_id().is_some() {
+            return is_ours(user, &self.immutable_ids(), false);
+        }
+        let prefix = user.id().replace('-', "");
+        let name = user.property("userPrincipalName").as_str().unwrap_or_default();
+        let name = name.strip_prefix(&prefix).unwrap_or(name);
+        upn.is_some_and(|upn| upn.eq_ignore_ascii_case(name))
+    }
+
+    fn immutable_ids(&self) -> Vec<String> {
+        self.identity.immutable_ids(self.object)
+    }
+}
+
+/// The searches for a user, in the order in which they are tried. Keys that are not known of the
+/// user are left out.
+pub fn searches(wanted: Wanted<'_>, rules: &Rules) -> Vec<Filter> {
+    let identity = wanted.identity;
     let filter = |key: &MatchBy| match key {
-        MatchBy::ImmutableId => Some(Filter::ImmutableIds(event.immutable_ids())),
+        MatchBy::ImmutableId => Some(Filter::ImmutableIds(wanted.immutable_ids())),
         MatchBy::UserPrincipalName => identity
             .user_principal_name
             .as_deref()
             .map(|upn| Filter::UserPrincipalName(rules.cloud_upn(upn))),
-        MatchBy::EmployeeId => identity.employee_id.clone().map(Filter::EmployeeId),
+        MatchBy::EmployeeId => {
+            let id = identity.employee_id.clone().filter(|id| !id.trim().is_empty());
+            id.map(Filter::EmployeeId)
+        }
     };
     rules.match_by.iter().filter_map(filter).collect()
 }
@@ -39,8 +88,8 @@ pub enum Match {
 /// Judges the users that a search found. One that is linked to another directory object is never
 /// ours, whatever else agrees: names and numbers of leavers are used again. Graph compares without
 /// regard to case, which base64 does not allow, so links are compared here.
-pub fn judge(filter: &Filter, found: Vec<User>, event: &Event) -> Match {
-    let ours = event.immutable_ids();
+pub fn judge(filter: &Filter, found: Vec<User>, wanted: Wanted<'_>) -> Match {
+    let ours = wanted.immutable_ids();
     let any = !found.is_empty();
     let by_link = matches!(filter, Filter::ImmutableIds(_));
     let mut users: Vec<_> =
@@ -51,11 +100,6 @@ pub fn judge(filter: &Filter, found: Vec<User>, event: &Event) -> Match {
         (None, _) if any && !by_link => Match::Foreign,
         (None, _) => Match::Nobody,
     }
-}
-
-/// Whether a user that was matched before still is the user of this event.
-pub fn still_matches(user: &User, event: &Event) -> bool {
-    is_ours(user, &event.immutable_ids(), true)
 }
 
 fn is_ours(user: &User, ours: &[String], unlinked: bool) -> bool {
@@ -97,14 +141,14 @@ mod tests {
             ..Identity::default()
         });
         assert_eq!(
-            searches(&named, &rules),
+            searches((&named).into(), &rules),
             [
                 Filter::UserPrincipalName("alice@contoso.com".into()),
                 Filter::ImmutableIds(named.immutable_ids()),
             ]
         );
         let numbered = event(Identity { employee_id: Some("7".into()), ..Identity::default() });
-        assert_eq!(searches(&numbered, &rules)[0], Filter::EmployeeId("7".into()));
+        assert_eq!(searches((&numbered).into(), &rules)[0], Filter::EmployeeId("7".into()));
     }
 
     #[test]
@@ -112,7 +156,7 @@ mod tests {
         let event = event(Identity::default());
         let ours = event.immutable_ids().remove(0);
         let name = Filter::UserPrincipalName("alice@x".into());
-        let judge = |users: Vec<User>| judge(&name, users, &event);
+        let judge = |users: Vec<User>| judge(&name, users, (&event).into());
         let found = |id, link| Match::Found(Box::new(user(id, link)));
         assert_eq!(judge(vec![user("1", None)]), found("1", None));
         assert_eq!(judge(vec![user("1", Some(&ours))]), found("1", Some(&ours)));
@@ -128,11 +172,29 @@ mod tests {
         let event = event(Identity::default());
         let ours = event.immutable_ids();
         let filter = Filter::ImmutableIds(ours.clone());
+        let wanted = Wanted::from(&event);
         let other_case = user("1", Some(&ours[0].to_lowercase()));
-        assert_eq!(judge(&filter, vec![other_case.clone()], &event), Match::Nobody);
-        assert!(!still_matches(&other_case, &event));
-        assert!(still_matches(&user("1", Some(&ours[0])), &event));
+        assert_eq!(judge(&filter, vec![other_case.clone()], wanted), Match::Nobody);
+        assert!(!wanted.still_is(&other_case));
+        assert!(wanted.still_is(&user("1", Some(&ours[0]))));
         let twice = vec![user("1", Some(&ours[0])), user("2", Some(&ours[0]))];
-        assert_eq!(judge(&filter, twice, &event), Match::Several(2));
+        assert_eq!(judge(&filter, twice, wanted), Match::Several(2));
+    }
+
+    #[test]
+    fn the_deleted_are_known_by_link_and_the_unlinked_by_name() {
+        let event = event(Identity::default());
+        let (wanted, ours) = (Wanted::from(&event), event.immutable_ids().remove(0));
+        let upn = Some("alice@x");
+        assert!(wanted.was(&user("1", Some(&ours)), None));
+        assert!(!wanted.was(&user("1", Some("other")), upn));
+        assert!(!wanted.was(&user("1", None), None));
+        let named = |name: &str| {
+            let json = json!({ "id": "a-b", "userPrincipalName": name });
+            serde_json::from_value(json).expect("user")
+        };
+        assert!(wanted.was(&named("abALICE@x"), upn));
+        assert!(wanted.was(&named("alice@x"), upn));
+        assert!(!wanted.was(&named("malice@x"), upn));
     }
 }

@@ -11,8 +11,13 @@
 //! (`parking`); one that fails alone is tried some times and then given up with a reason and a
 //! remedy (`cause`).
 
+mod absent;
+mod act;
 mod apply;
 mod cause;
+mod fights;
+mod find;
+mod groups;
 mod in_hand;
 mod lane;
 mod mailbox;
@@ -29,6 +34,7 @@ mod schedule;
 mod send;
 mod session;
 mod settle;
+mod sources;
 mod take_over;
 #[cfg(all(test, feature = "sandbox"))]
 mod tests;

@@ -16,8 +16,8 @@ pub const REMEMBERED: usize = 50_000;
 /// How long a match is used before the user is searched again.
 pub const MATCH_AGE: Duration = Duration::from_secs(600);
 
-/// For so long after a write of ours Graph may show an older state.
-pub const READ_LAG: Duration = Duration::from_secs(60);
+/// For so long after it created a user Graph may not show it.
+pub const CREATE_LAG: Duration = Duration::from_secs(60);
 
 /// How often a block is read back.
 pub const VERIFY_READS: u32 = 8;
@@ -43,6 +43,8 @@ pub struct Pace {
     pub verify: (Duration, Duration),
     /// Before the queue is asked again.
     pub queue: (Duration, Duration),
+    /// For so long after a write of ours Graph may show an older state.
+    pub read_lag: Duration,
     /// For so long after a partition was taken over, requests of its former holder may still take
     /// effect.
     pub take_over: Duration,
@@ -60,6 +62,7 @@ impl Default for Pace {
             probe: (Duration::from_secs(1), Duration::from_secs(30)),
             verify: (Duration::from_millis(100), Duration::from_secs(5)),
             queue: (Duration::from_millis(500), Duration::from_secs(5)),
+            read_lag: Duration::from_secs(60),
             take_over: graph::REQUEST_TIMEOUT,
             paused: Duration::from_secs(5 * 60),
             held: Duration::from_secs(20 * 60),

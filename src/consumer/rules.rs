@@ -13,6 +13,9 @@ use crate::{
     mapping::{MappingError, Mappings},
 };
 
+/// The property that a user signs in by.
+pub const UPN: &str = "userPrincipalName";
+
 /// The rules of a consumer.
 #[derive(Debug)]
 pub struct Rules {
@@ -32,10 +35,18 @@ pub struct Rules {
     pub on_scope_left: OnScopeLeft,
     /// Which property follows which directory attribute.
     pub mappings: Mappings,
+    /// Whether a user matched otherwise is linked.
+    pub link: bool,
+    /// Whether a user that Entra does not have is created.
+    pub create: bool,
+    /// How often a user that something else enables is blocked again.
+    pub max_reblocks: u32,
     /// Who is never touched.
     pub protected: Protected,
     /// What is read of a user.
     pub select: String,
+    /// Group of the directory, in lower case → group in Entra.
+    groups: BTreeMap<String, String>,
     /// On-premises UPN suffix, in lower case → the tenant's.
     upn_suffixes: BTreeMap<String, String>,
 }
@@ -58,6 +69,10 @@ impl Rules {
             on_password_changed: apply.on_password_changed.clone(),
             on_deleted: apply.on_deleted,
             on_scope_left: apply.on_scope_left,
+            link: apply.link,
+            create: apply.create,
+            max_reblocks: apply.max_reblocks,
+            groups: apply.groups.iter().map(|(dn, id)| (dn.to_lowercase(), id.clone())).collect(),
             select: User::select(
                 mappings
                     .iter()
@@ -68,6 +83,16 @@ impl Rules {
             protected: Protected::new(protected),
             upn_suffixes: apply.upn_suffixes.iter().map(suffix).collect(),
         })
+    }
+
+    /// The Entra group that follows a group of the directory.
+    pub fn group(&self, dn: &str) -> Option<&str> {
+        self.groups.get(&dn.to_lowercase()).map(String::as_str)
+    }
+
+    /// Whether a user's name follows the directory.
+    pub fn renames(&self) -> bool {
+        self.mappings.iter().any(|mapping| mapping.property.path() == UPN)
     }
 
     /// The name that the tenant knows a user by, for a UPN of the directory.

@@ -49,6 +49,11 @@ impl Settler {
         Settler { applier, sender, parking, deleted: Mutex::new(Recent::new(REMEMBERED)) }
     }
 
+    /// A lane was lost, and others may serve it from now on.
+    pub fn lost(&self, lane: Lane) {
+        self.applier.lost(lane);
+    }
+
     /// Applies a batch and settles each of its deliveries.
     pub async fn settle(&self, batch: Batch<Delivery>) {
         self.apply(batch, false).await;

@@ -152,6 +152,18 @@ pub struct Identity {
     pub employee_id: Option<String>,
 }
 
+impl Identity {
+    /// The values that `onPremisesImmutableId` has in Entra if it is this user's: base64 of
+    /// mS-DS-ConsistencyGuid where set, then of the 16 raw bytes of the objectGUID.
+    pub fn immutable_ids(&self, object: Uuid) -> Vec<String> {
+        let guid = BASE64_STANDARD.encode(object.to_bytes_le());
+        match &self.anchor {
+            Some(anchor) if *anchor != guid => vec![anchor.clone(), guid],
+            _ => vec![guid],
+        }
+    }
+}
+
 /// The event's details, by kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Detail {
@@ -302,14 +314,9 @@ impl Event {
         self.detail.kind()
     }
 
-    /// The values that `onPremisesImmutableId` has in Entra if it is this user's: base64 of
-    /// mS-DS-ConsistencyGuid where set, then of the 16 raw bytes of the objectGUID.
+    /// See [`Identity::immutable_ids`].
     pub fn immutable_ids(&self) -> Vec<String> {
-        let guid = BASE64_STANDARD.encode(self.object.to_bytes_le());
-        match &self.identity.anchor {
-            Some(anchor) if *anchor != guid => vec![anchor.clone(), guid],
-            _ => vec![guid],
-        }
+        self.identity.immutable_ids(self.object)
     }
 }
 

@@ -103,17 +103,24 @@ impl GraphClient {
         operation: Operation,
         url: Url,
     ) -> Result<T, GraphError> {
-        let reply = self.call(operation, Method::GET, url, None).await?;
-        serde_json::from_slice(&reply.body).map_err(|error| GraphError {
-            request_id: reply.request_id,
-            ..GraphError::unanswered(operation, format!("the answer cannot be read: {error}"))
-        })
+        read(operation, self.call(operation, Method::GET, url, None).await?)
     }
 
     /// Whether a URL from an answer may be given the token.
     pub(super) fn is_own(&self, url: &Url) -> bool {
         url.origin() == self.endpoint.origin()
     }
+}
+
+/// Reads the JSON of an answer.
+pub(super) fn read<T: DeserializeOwned>(
+    operation: Operation,
+    reply: Reply,
+) -> Result<T, GraphError> {
+    serde_json::from_slice(&reply.body).map_err(|error| GraphError {
+        request_id: reply.request_id,
+        ..GraphError::unanswered(operation, format!("the answer cannot be read: {error}"))
+    })
 }
 
 fn request(method: Method, url: Url, body: Option<&Value>, token: &Token) -> Request {

@@ -7,7 +7,9 @@
 mod client;
 mod credential;
 mod error;
+mod groups;
 mod operation;
+mod password;
 mod remedy;
 pub mod retry;
 #[cfg(test)]
@@ -21,6 +23,7 @@ mod users;
 
 pub use client::{GraphClient, SetupError};
 pub use error::{ErrorKind, GraphError};
+pub use groups::{Closed, Group};
 pub use operation::Operation;
 pub use transport::REQUEST_TIMEOUT;
 pub use user::User;

@@ -21,11 +21,27 @@ pub enum Operation {
     RevokeSessions,
     /// The (restorable) deletion of a user.
     DeleteUser,
+    /// A new user.
+    CreateUser,
+    /// A search among the deleted users.
+    FindDeleted,
+    /// Undoing a deletion.
+    RestoreUser,
+    /// Who a user's manager is.
+    ReadManager,
+    /// Setting or clearing the manager.
+    SetManager,
+    /// What kind of group it is.
+    ReadGroup,
+    /// Adding a user to a group.
+    AddMember,
+    /// Removing a user from a group.
+    RemoveMember,
 }
 
 impl Operation {
     /// Every kind, for metrics.
-    pub const ALL: [Operation; 8] = [
+    pub const ALL: [Operation; 16] = [
         Operation::Token,
         Operation::Probe,
         Operation::FindUsers,
@@ -34,6 +50,14 @@ impl Operation {
         Operation::UpdateUser,
         Operation::RevokeSessions,
         Operation::DeleteUser,
+        Operation::CreateUser,
+        Operation::FindDeleted,
+        Operation::RestoreUser,
+        Operation::ReadManager,
+        Operation::SetManager,
+        Operation::ReadGroup,
+        Operation::AddMember,
+        Operation::RemoveMember,
     ];
 
     /// The label in metrics.
@@ -47,6 +71,14 @@ impl Operation {
             Operation::UpdateUser => "update_user",
             Operation::RevokeSessions => "revoke_sessions",
             Operation::DeleteUser => "delete_user",
+            Operation::CreateUser => "create_user",
+            Operation::FindDeleted => "find_deleted",
+            Operation::RestoreUser => "restore_user",
+            Operation::ReadManager => "read_manager",
+            Operation::SetManager => "set_manager",
+            Operation::ReadGroup => "read_group",
+            Operation::AddMember => "add_member",
+            Operation::RemoveMember => "remove_member",
         }
     }
 
@@ -54,11 +86,20 @@ impl Operation {
     pub fn permissions(self) -> &'static str {
         match self {
             Operation::Token => "none",
-            Operation::Probe | Operation::FindUsers | Operation::ReadUser => "User.Read.All",
+            Operation::Probe
+            | Operation::FindUsers
+            | Operation::ReadUser
+            | Operation::FindDeleted
+            | Operation::ReadManager => "User.Read.All",
             Operation::SetEnabled => "User.EnableDisableAccount.All and User.Read.All",
-            Operation::UpdateUser => "User.ReadWrite.All",
+            Operation::UpdateUser | Operation::CreateUser | Operation::SetManager => {
+                "User.ReadWrite.All"
+            }
             Operation::RevokeSessions => "User.RevokeSessions.All",
-            Operation::DeleteUser => "User.DeleteRestore.All",
+            Operation::DeleteUser | Operation::RestoreUser => "User.DeleteRestore.All",
+            Operation::ReadGroup | Operation::AddMember | Operation::RemoveMember => {
+                "GroupMember.ReadWrite.All"
+            }
         }
     }
 }
@@ -74,6 +115,14 @@ impl fmt::Display for Operation {
             Operation::UpdateUser => "updating the user",
             Operation::RevokeSessions => "revoking the sessions",
             Operation::DeleteUser => "deleting the user",
+            Operation::CreateUser => "creating the user",
+            Operation::FindDeleted => "finding the deleted user",
+            Operation::RestoreUser => "restoring the user",
+            Operation::ReadManager => "reading the manager",
+            Operation::SetManager => "setting the manager",
+            Operation::ReadGroup => "reading the group",
+            Operation::AddMember => "adding the user to the group",
+            Operation::RemoveMember => "removing the user from the group",
         })
     }
 }

@@ -58,7 +58,10 @@ impl GraphError {
 fn forbidden(operation: Operation) -> String {
     let permissions = operation.permissions();
     match operation {
-        Operation::SetEnabled | Operation::UpdateUser | Operation::DeleteUser => format!(
+        Operation::SetEnabled
+        | Operation::UpdateUser
+        | Operation::DeleteUser
+        | Operation::RestoreUser => format!(
             "grant the app {permissions} and give admin consent; if the user holds an \
              administrative role, also give the app's service principal the directory role \
              Privileged Authentication Administrator"

@@ -8,15 +8,19 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::{
-    client::{GraphClient, query_value},
-    error::GraphError,
+    client::{GraphClient, query_value, read},
+    error::{ErrorKind, GraphError},
     operation::Operation,
+    password,
     user::User,
 };
 
 /// How many pages of a search are read at most. Our searches have at most a few results, but a
 /// page may be empty and still have a successor.
 const MAX_PAGES: usize = 10;
+
+/// How many pages of deleted users are read at most: 30 days of a large tenant.
+const MAX_DELETED_PAGES: usize = 100;
 
 /// How a user is looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,15 +73,7 @@ impl GraphClient {
         let mut url = self.url(&["users"]);
         let filter = query_value(&filter.odata());
         url.set_query(Some(&format!("$filter={filter}&$select={}", query_value(select))));
-        let mut found = Vec::new();
-        let mut next = Some(url);
-        for _ in 0..MAX_PAGES {
-            let Some(url) = next.filter(|url| self.is_own(url)) else { break };
-            let page: Page = self.get(Operation::FindUsers, url).await?;
-            found.extend(page.value);
-            next = page.next.and_then(|url| Url::parse(&url).ok());
-        }
-        Ok(found)
+        self.pages(Operation::FindUsers, url, MAX_PAGES).await
     }
 
     /// One user by its object id.
@@ -124,7 +120,78 @@ impl GraphClient {
         self.call(Operation::Probe, Method::GET, url, None).await.map(drop)
     }
 
-    async fn write(
+    /// Creates a user with a password that nobody knows. The properties must hold what Graph
+    /// requires: `accountEnabled`, `displayName`, `mailNickname`, `userPrincipalName`. Reads may
+    /// not show the user for some seconds.
+    pub async fn create_user(&self, properties: &Map<String, Value>) -> Result<User, GraphError> {
+        let mut body = properties.clone();
+        let password = password::random();
+        body.insert("passwordProfile".into(), json!({ "password": password.as_str() }));
+        let body = Value::Object(body);
+        let url = self.url(&["users"]);
+        let reply = self.call(Operation::CreateUser, Method::POST, url, Some(&body)).await?;
+        read(Operation::CreateUser, reply)
+    }
+
+    /// The users that were deleted and can be restored, with the properties of `select`.
+    pub async fn deleted_users(&self, select: &str) -> Result<Vec<User>, GraphError> {
+        let mut url = self.url(&["directory", "deletedItems", "microsoft.graph.user"]);
+        url.set_query(Some(&format!("$select={}&$top=999", query_value(select))));
+        self.pages(Operation::FindDeleted, url, MAX_DELETED_PAGES).await
+    }
+
+    /// Restores a deleted user.
+    pub async fn restore_user(&self, id: &str) -> Result<Accepted, GraphError> {
+        let segments = ["directory", "deletedItems", id, "restore"];
+        self.write(Operation::RestoreUser, Method::POST, &segments, None).await
+    }
+
+    /// The object id of a user's manager.
+    pub async fn manager(&self, id: &str) -> Result<Option<String>, GraphError> {
+        let mut url = self.url(&["users", id, "manager"]);
+        url.set_query(Some("$select=id"));
+        match self.get::<User>(Operation::ReadManager, url).await {
+            Ok(manager) => Ok(Some(manager.id().to_owned())),
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sets or clears a user's manager.
+    pub async fn set_manager(
+        &self,
+        id: &str,
+        manager: Option<&str>,
+    ) -> Result<Accepted, GraphError> {
+        let segments = ["users", id, "manager", "$ref"];
+        let Some(manager) = manager else {
+            return match self.write(Operation::SetManager, Method::DELETE, &segments, None).await {
+                Err(error) if error.kind == ErrorKind::NotFound => Ok(Accepted::default()),
+                result => result,
+            };
+        };
+        let body = json!({ "@odata.id": self.url(&["users", manager]).as_str() });
+        self.write(Operation::SetManager, Method::PUT, &segments, Some(&body)).await
+    }
+
+    async fn pages(
+        &self,
+        operation: Operation,
+        url: Url,
+        most: usize,
+    ) -> Result<Vec<User>, GraphError> {
+        let mut found = Vec::new();
+        let mut next = Some(url);
+        for _ in 0..most {
+            let Some(url) = next.filter(|url| self.is_own(url)) else { break };
+            let page: Page = self.get(operation, url).await?;
+            found.extend(page.value);
+            next = page.next.and_then(|url| Url::parse(&url).ok());
+        }
+        Ok(found)
+    }
+
+    pub(super) async fn write(
         &self,
         operation: Operation,
         method: Method,

@@ -87,6 +87,12 @@ impl Property {
         self.path.split('.').next().unwrap_or_default()
     }
 
+    /// Whether a directory-sync tool is its source where it syncs the user. A full list of what
+    /// Graph refuses then is not documented; these are known to stay writable.
+    pub fn is_mastered(&self) -> bool {
+        !matches!(self.path.as_str(), "usageLocation" | "otherMails")
+    }
+
     /// Whether it names another user.
     pub fn is_reference(&self) -> bool {
         self.form == Reference

@@ -39,6 +39,9 @@ const LATENCY_BUCKETS: [f64; 15] =
 /// Statuses that are counted from zero: no answer, done, throttled, away. Others come as they do.
 const FIRST_STATUSES: [&str; 5] = ["0", "200", "204", "429", "503"];
 
+/// What is done about another writer.
+const FIGHTS: [&str; 2] = ["given_up", "blocked_again"];
+
 /// The metrics of this process.
 pub static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
 
@@ -67,6 +70,8 @@ pub struct Metrics {
     graph_requests: IntCounterVec,
     /// Time until Graph answered.
     pub graph_seconds: Histogram,
+    ceded: IntCounter,
+    write_fights: IntCounterVec,
     /// Answers 429.
     pub graph_throttled: IntCounter,
     /// Whether consumption is paused, by an outage of Graph or because Graph asked to wait.
@@ -216,6 +221,23 @@ impl Metrics {
                     "Time until Graph answered a request",
                 )),
             ),
+            ceded: add(
+                &registry,
+                IntCounter::new(
+                    "relay_ceded_properties_total",
+                    "Changes of properties left to the tool that masters them in Entra",
+                ),
+            ),
+            write_fights: add(
+                &registry,
+                IntCounterVec::new(
+                    Opts::new(
+                        "relay_write_fights_total",
+                        "Users found enabled that were blocked for the directory, by what was done",
+                    ),
+                    &["outcome"],
+                ),
+            ),
             graph_throttled: add(
                 &registry,
                 IntCounter::new("relay_graph_throttled_total", "Answers 429 from Graph"),
@@ -293,6 +315,9 @@ impl Metrics {
                 self.refreshed.with_label_values(&[why_label(why), outcome.as_str()]);
             }
         }
+        for outcome in FIGHTS {
+            self.write_fights.with_label_values(&[outcome]);
+        }
         for loss in Loss::ALL {
             self.guard_held_total.with_label_values(&[loss.as_str()]);
         }
@@ -361,6 +386,16 @@ impl Metrics {
         if status == 429 {
             self.graph_throttled.inc();
         }
+    }
+
+    /// Properties were left to their source, another tool.
+    pub fn ceded(&self, properties: usize) {
+        self.ceded.inc_by(properties as u64);
+    }
+
+    /// A user was enabled in Entra whom the directory holds disabled: blocked again, or given up.
+    pub fn write_fight(&self, goes_on: bool) {
+        self.write_fights.with_label_values(&[FIGHTS[usize::from(goes_on)]]).inc();
     }
 
     /// A request to tell a user again was handled; `why` is none where it could not be read.

@@ -111,7 +111,9 @@ pub struct Apply {
     pub must_change_password: bool,
     /// Expiry policy of cloud passwords.
     pub password_expiry: PasswordExpiry,
-    /// Graph property → directory attribute.
+    /// How often a user whom something else enables in Entra is blocked again, within a day.
+    pub max_reblocks: u32,
+    /// Graph property → directory attribute, or a template of several.
     pub attributes: BTreeMap<String, String>,
     /// Sets `onPremisesImmutableId` on a user matched otherwise.
     pub link: bool,
@@ -142,6 +144,7 @@ impl Default for Apply {
             on_scope_left: OnScopeLeft::Disable,
             must_change_password: true,
             password_expiry: PasswordExpiry::Follow,
+            max_reblocks: 3,
             attributes: BTreeMap::new(),
             link: false,
             create: false,

@@ -1,9 +1,12 @@
 //! The consumers from the queue to Graph, against the sandbox's Graph over TCP.
 
 mod applying;
+mod coexistence;
 mod giving_up;
+mod membership;
 mod memory;
 mod parking;
+mod provisioning;
 mod take_over;
 mod trust;
 mod waiting;
@@ -23,10 +26,10 @@ use crate::{
         Secret,
         model::{Apply, Graph, Parking},
     },
-    event::{Detail, Event, Identity, Kind, Lane, Reason, source_of},
+    event::{Detail, Event, Identity, Kind, Lane, Reason, Reference, source_of},
     graph::GraphClient,
     ops::health::Health,
-    queue::{Message, Queue, dead_letter::DeadLetter, refresh::RefreshRequest},
+    queue::{Message, ParkingDelay, Queue, dead_letter::DeadLetter, refresh::RefreshRequest},
     sandbox::graph::{LoggedRequest, NewUser, Options, SandboxGraph},
     signing::Verifier,
 };

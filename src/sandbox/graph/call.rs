@@ -59,6 +59,7 @@ impl Call<'_> {
             ("GET", Resource::ManagerRef(key)) => users::manager_ref(self, key),
             ("PUT", Resource::ManagerRef(key)) => users::set_manager(self, key),
             ("DELETE", Resource::ManagerRef(key)) => users::clear_manager(self, key),
+            ("GET", Resource::Group(group)) => members::group(self, group),
             ("GET", Resource::Members(group)) => members::list(self, group),
             ("POST", Resource::MembersRef(group)) => members::add(self, group),
             ("DELETE", Resource::MemberRef(group, key)) => members::remove(self, group, key),

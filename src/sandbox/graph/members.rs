@@ -1,6 +1,6 @@
 //! The calls on members of groups.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::call::Call;
@@ -10,6 +10,23 @@ use super::group::{Group, GroupKind};
 use super::permissions as needs;
 use super::references::{identifier, referenced};
 use super::users;
+
+/// `GET /groups/{id}`: what tells its kind.
+pub(super) fn group(call: &mut Call<'_>, key: &str) -> Result<Answer, GraphError> {
+    call.granted.require(needs::READ_MEMBERS)?;
+    let kind = find(call, key)?.kind;
+    let types: &[&str] = if kind == GroupKind::Dynamic { &["DynamicMembership"] } else { &[] };
+    let flag = |wanted| if kind == wanted { Value::Bool(true) } else { Value::Null };
+    Ok(Answer::json(json!({
+        "@odata.context": call.context("groups/$entity"),
+        "id": key,
+        "groupTypes": types,
+        "mailEnabled": kind == GroupKind::MailEnabled,
+        "securityEnabled": true,
+        "isAssignableToRole": flag(GroupKind::RoleAssignable),
+        "onPremisesSyncEnabled": flag(GroupKind::Synced),
+    })))
+}
 
 /// `GET /groups/{id}/members`.
 pub(super) fn list(call: &mut Call<'_>, group: &str) -> Result<Answer, GraphError> {

@@ -133,6 +133,18 @@ impl SandboxGraph {
         id
     }
 
+    /// Sets a property of a user, unchecked, as another tool than the relay would.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such property.
+    pub fn set(&self, user: Uuid, property: &str, value: impl Into<serde_json::Value>) {
+        let known = properties::Prop::named(property);
+        let prop = known.unwrap_or_else(|| panic!("{property} is no property"));
+        let value = value.into();
+        self.change(|state| state.store.update(user, |user| user.record.set([(prop, value)])));
+    }
+
     /// The user with that object id.
     pub fn user(&self, id: Uuid) -> Option<User> {
         self.shared.state().store.user(id).cloned()

@@ -10,12 +10,13 @@ use super::properties::Area;
 pub(super) type Needs = &'static [&'static [&'static str]];
 
 /// What the relay needs for everything it does: the default of the simulator.
-pub const RELAY_PERMISSIONS: [&str; 5] = [
+pub const RELAY_PERMISSIONS: [&str; 6] = [
     "User.Read.All",
     "User.EnableDisableAccount.All",
     "User.RevokeSessions.All",
     "User.ReadWrite.All",
     "User-PasswordProfile.ReadWrite.All",
+    "GroupMember.ReadWrite.All",
 ];
 
 /// Read every property of users.

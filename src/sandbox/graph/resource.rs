@@ -13,6 +13,7 @@ pub(super) enum Resource {
     RevokeSessions(String),
     Manager(String),
     ManagerRef(String),
+    Group(String),
     Members(String),
     MembersRef(String),
     /// A member of a group: the directory object itself.
@@ -42,6 +43,7 @@ impl Resource {
             }
             ["users", key, "manager"] => Self::Manager(own(key)),
             ["users", key, "manager", "$ref"] => Self::ManagerRef(own(key)),
+            ["groups", group] if !group.is_empty() => Self::Group(own(group)),
             ["groups", group, "members"] => Self::Members(own(group)),
             ["groups", group, "members", "$ref"] => Self::MembersRef(own(group)),
             ["groups", group, "members", member] => Self::Member(own(group), own(member)),
@@ -125,7 +127,7 @@ mod tests {
             Resource::parse("groups/1/members/2/$ref"),
             Ok(Resource::MemberRef("1".to_owned(), "2".to_owned()))
         );
-        for bad in ["", "users/", "users(x)", "users/1/photo", "me", "groups/1"] {
+        for bad in ["", "users/", "users(x)", "users/1/photo", "me", "groups/1/owners"] {
             assert!(Resource::parse(bad).is_err(), "{bad}");
         }
     }
