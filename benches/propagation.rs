@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use entra_relay::config::{Secret, model};
-use entra_relay::directory::{ActiveDirectory, Directory, Login, Selection};
+use entra_relay::directory::{ActiveDirectory, Directory, Domain, Login};
 use entra_relay::event::{Lane, source_of};
 use entra_relay::graph::GraphClient;
 use entra_relay::queue::{self, Message, Queue, Role};
@@ -143,9 +143,9 @@ async fn floor(
     config.bind.user.clone_from(&account.upn);
     config.bind.password = Some(Secret::new(account.password.clone()));
     config.tls.ca_file = Some(samba.ca_file().to_owned());
-    let selection = Selection::new(BASE_DN, [], true);
+    let domain = Domain::from_config(&config, []);
     let mut directory =
-        ActiveDirectory::connect(&Login::from_config(&config), selection).await.unwrap();
+        ActiveDirectory::connect(&Login::from_config(&config), &domain).await.unwrap();
     let cursor = directory.now().await.unwrap();
 
     let broker = queue::open(&model::Broker {

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     Config, Problem, Role,
-    model::{BindMethod, BrokerKind, Credential, Doorbell, Source},
+    model::{BindMethod, BrokerKind, Credential, Source},
 };
 use crate::mapping::Mappings;
 
@@ -77,7 +77,9 @@ fn directory(config: &Config, found: &mut Vec<Problem>) {
     if directory.source == Source::Sandbox {
         return;
     }
-    if directory.urls.is_empty() {
+    // Without a domain there is no DNS name to ask for its controllers.
+    let has_domain = directory.base_dn.to_ascii_lowercase().contains("dc=");
+    if directory.urls.is_empty() && (directory.source != Source::Dirsync || !has_domain) {
         found.push(Problem::at(
             "directory.urls",
             "is empty",
@@ -322,7 +324,6 @@ fn not_yet(config: &Config, found: &mut Vec<Problem>) {
     let bind = directory.bind.method;
     let refusals = [
         ("directory.bind.method", bind != BindMethod::Simple, "use simple"),
-        ("directory.doorbell", directory.doorbell == Doorbell::Notification, "use auto or usn"),
         (
             "directory.anchor_attribute",
             directory.anchor_attribute != "auto"

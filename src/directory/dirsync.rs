@@ -4,19 +4,26 @@
 //! an object that stops to match a filter disappears without a word. What is in scope is decided
 //! here, against the ledger.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use ldap3::{Scope, controls::RawControl};
+use sha2::{Digest, Sha256};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::{
-    Changes, Cursor, Directory, Page, UsersPage, ber,
-    entry::{Attributes, Entry, decode_parts},
+    Changes, Cursor, Directory, Page, Replica, UsersPage, ber,
+    controller::{Controller, committed_usn, is_tombstone},
+    doorbell::{Bell, How, Listener},
+    entry::{Entry, decode_parts},
     error::{DirectoryError, one_line},
     paging,
     session::{Done, Login, Query, Session, code},
 };
+use crate::config::model;
 
-const DIRSYNC: &str = "1.2.840.113556.1.4.841";
+pub(super) const DIRSYNC: &str = "1.2.840.113556.1.4.841";
 const SHOW_DELETED: &str = "1.2.840.113556.1.4.417";
 
 /// No replication right is needed; only what the account may read is returned.
@@ -71,61 +78,96 @@ impl Selection {
         }
         Selection { base_dn: base_dn.to_owned(), attributes, object_security }
     }
+
+    /// Another one where something else is selected.
+    fn fingerprint(&self) -> String {
+        let mut attributes: Vec<_> =
+            self.attributes.iter().map(|name| name.to_ascii_lowercase()).collect();
+        attributes.sort();
+        let selected = format!(
+            "{}\n{}\n{USERS}\n{}",
+            self.base_dn.to_lowercase(),
+            self.object_security,
+            attributes.join(",")
+        );
+        let [a, b, c, d, e, f, g, h, ..] = Sha256::digest(selected).0;
+        format!("{:016x}", u64::from_be_bytes([a, b, c, d, e, f, g, h]))
+    }
+}
+
+/// What is read of a domain, and what says when.
+#[derive(Debug, Clone)]
+pub struct Domain {
+    selection: Selection,
+    doorbell: model::Doorbell,
+    usn_interval: Duration,
+}
+
+impl Domain {
+    /// As the configuration says, with `mapped` attributes besides those that are always read.
+    pub fn from_config<'a>(
+        config: &model::Directory,
+        mapped: impl IntoIterator<Item = &'a str>,
+    ) -> Domain {
+        Domain {
+            selection: Selection::new(&config.base_dn, mapped, config.object_security),
+            doorbell: config.doorbell,
+            usn_interval: config.usn_interval,
+        }
+    }
 }
 
 /// A connection to a domain controller.
 #[derive(Debug)]
 pub struct ActiveDirectory {
     session: Session,
+    login: Login,
     selection: Selection,
     /// As `selection.attributes`, for searches that return only what is listed.
     search_attributes: Vec<String>,
+    replica: Replica,
+    how: Option<How>,
 }
 
 impl ActiveDirectory {
-    /// Connects, logs in, and checks what would otherwise fail in silence later: that the base is
-    /// the root of a naming context, that DirSync is there and allowed, and that deleted objects
-    /// can be seen.
+    /// Connects, logs in, and checks what would otherwise fail in silence later: that this is a
+    /// controller of the domain, that DirSync is there and allowed, and that deleted objects can
+    /// be seen.
     pub async fn connect(
         login: &Login,
-        selection: Selection,
+        domain: &Domain,
     ) -> Result<ActiveDirectory, DirectoryError> {
-        let session = Session::connect(login).await?;
+        let at = |url: String| async move { ActiveDirectory::at(&url, login, domain).await };
+        login.servers.first(at).await
+    }
+
+    async fn at(
+        url: &str,
+        login: &Login,
+        domain: &Domain,
+    ) -> Result<ActiveDirectory, DirectoryError> {
+        let Domain { selection, doorbell, usn_interval } = domain;
+        let mut session = Session::open(url, login).await?;
+        let controller = Controller::ask(&mut session).await?;
+        controller.check(session.url(), &selection.base_dn)?;
+        let how = controller.doorbell(*doorbell, *usn_interval);
+        let (doorbell, why) =
+            how.map_or(("none", "as configured"), |(how, why)| (how.as_str(), why));
+        tracing::info!(server = session.url(), dc = %controller.replica.server, doorbell, why,
+            "connected to a domain controller");
         let mut search_attributes = selection.attributes.clone();
         search_attributes.push("objectGUID".into());
-        let mut directory = ActiveDirectory { session, selection, search_attributes };
-        directory.check_root().await?;
+        let mut directory = ActiveDirectory {
+            session,
+            login: login.clone(),
+            selection: selection.clone(),
+            search_attributes,
+            replica: Replica { selection: selection.fingerprint(), ..controller.replica },
+            how: how.map(|(how, _)| how),
+        };
         directory.now().await?;
         directory.check_deleted_objects(&login.user).await?;
         Ok(directory)
-    }
-
-    async fn check_root(&mut self) -> Result<(), DirectoryError> {
-        let root = self.root_dse(&["namingContexts", "supportedControl"]).await?;
-        let has = |name: &str, wanted: &dyn Fn(&str) -> bool| {
-            texts(&root, name).iter().any(|value| wanted(value))
-        };
-        let base = normalised(&self.selection.base_dn);
-        if !has("namingcontexts", &|value| normalised(value) == base) {
-            let known = texts(&root, "namingcontexts").join(", ");
-            return Err(DirectoryError::Setup {
-                what: format!(
-                    "directory.base_dn: {:?} is not the root of a naming context of {}",
-                    self.selection.base_dn,
-                    self.session.url()
-                ),
-                remedy: format!("write one of: {}", one_line(&known)),
-            });
-        }
-        if !has("supportedcontrol", &|value| value == DIRSYNC) {
-            return Err(DirectoryError::Setup {
-                what: format!("{} does not offer DirSync", self.session.url()),
-                remedy: "connect to a writable domain controller, not to a global catalog or \
-                         another LDAP server"
-                    .into(),
-            });
-        }
-        Ok(())
     }
 
     /// An account that may not read the container gets neither deletions nor an error. It may
@@ -157,28 +199,6 @@ impl ActiveDirectory {
             what: format!("{user} cannot see deleted objects, so deletions would be missed"),
             remedy: format!("grant it \"list contents\" and \"read property\" on {container}"),
         })
-    }
-
-    async fn root_dse(&mut self, attributes: &[&str]) -> Result<Attributes, DirectoryError> {
-        let attributes: Vec<_> = attributes.iter().map(|name| (*name).to_owned()).collect();
-        let mut root = None;
-        let done = self
-            .session
-            .search(
-                Query {
-                    base: "",
-                    scope: Scope::Base,
-                    filter: "(objectClass=*)",
-                    attributes: &attributes,
-                    controls: Vec::new(),
-                },
-                |entry| root = decode_parts(entry.0),
-            )
-            .await?;
-        match root {
-            Some((_, attributes)) if done.result.rc == code::SUCCESS => Ok(attributes),
-            _ => Err(failed("reading the server's root entry", &done)),
-        }
     }
 
     async fn dirsync(&mut self, filter: &str, cursor: &Cursor) -> Result<Changes, DirectoryError> {
@@ -309,10 +329,30 @@ impl Directory for ActiveDirectory {
         }
     }
 
-    async fn doorbell(&mut self) -> Result<Option<u64>, DirectoryError> {
-        const USN: &str = "highestcommittedusn";
-        let root = self.root_dse(&[USN]).await?;
-        Ok(texts(&root, USN).first().and_then(|text| text.parse().ok()))
+    async fn usn(&mut self) -> Result<Option<u64>, DirectoryError> {
+        const ANSWER: Duration = Duration::from_secs(5);
+        match timeout(ANSWER, committed_usn(&mut self.session)).await {
+            Ok(usn) => usn.map(Some),
+            Err(_) => Err(DirectoryError::unreachable(self.session.url(), "no answer in time")),
+        }
+    }
+
+    fn bell(&self) -> Option<Bell> {
+        let listener = Listener {
+            login: self.login.clone(),
+            url: self.session.url().to_owned(),
+            base_dn: self.selection.base_dn.clone(),
+            how: self.how?,
+        };
+        Some(listener.start())
+    }
+
+    fn replica(&self) -> Replica {
+        self.replica.clone()
+    }
+
+    async fn is_tombstone(&mut self, object: Uuid) -> Result<bool, DirectoryError> {
+        is_tombstone(&mut self.session, object).await
     }
 }
 
@@ -332,7 +372,7 @@ fn response(value: &[u8]) -> Option<(bool, Cursor)> {
     Some((more.iter().any(|byte| *byte != 0), Cursor(cookie.to_vec())))
 }
 
-fn show_deleted() -> RawControl {
+pub(super) fn show_deleted() -> RawControl {
     RawControl { ctype: SHOW_DELETED.into(), crit: true, val: None }
 }
 
@@ -344,18 +384,9 @@ fn gone_if_invisible(mut entry: Entry) -> Entry {
     entry
 }
 
-fn failed(doing: &'static str, done: &Done) -> DirectoryError {
+pub(super) fn failed(doing: &'static str, done: &Done) -> DirectoryError {
     let text = one_line(&done.result.text);
     DirectoryError::failed(doing, format!("result {}: {text}", done.result.rc))
-}
-
-fn texts(root: &Attributes, name: &str) -> Vec<String> {
-    let values = root.get(name).map(Vec::as_slice).unwrap_or_default();
-    values.iter().map(|value| String::from_utf8_lossy(value).into_owned()).collect()
-}
-
-fn normalised(dn: &str) -> String {
-    dn.split(',').map(str::trim).collect::<Vec<_>>().join(",").to_lowercase()
 }
 
 #[cfg(test)]

@@ -4,23 +4,27 @@
 
 pub mod attributes;
 mod ber;
+mod controller;
 mod dirsync;
+mod doorbell;
 mod entry;
 mod error;
 mod feed;
 mod paging;
 mod people;
 mod persistent_search;
+mod servers;
 mod session;
 mod source;
 mod syncrepl;
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 use uuid::Uuid;
 
-pub use dirsync::{ActiveDirectory, Selection};
+pub use dirsync::{ActiveDirectory, Domain};
+pub use doorbell::{Bell, Ringer};
 pub use entry::{Attributes, Entry};
 pub use error::DirectoryError;
 pub use session::Login;
@@ -67,9 +71,51 @@ pub trait Directory: Send {
     /// One object, complete, if it exists, is not deleted, and is a user.
     async fn read(&mut self, object: Uuid) -> Result<Option<Entry>, DirectoryError>;
 
-    /// A number that moves when anything changes, cheap to ask for; none where the server has
-    /// none.
-    async fn doorbell(&mut self) -> Result<Option<u64>, DirectoryError>;
+    /// A number that moves when anything changes; none where there is none.
+    async fn doorbell(&mut self) -> Result<Option<u64>, DirectoryError> {
+        Ok(None)
+    }
+
+    /// How many changes the server's database has had, where it counts them. A quick answer also
+    /// shows that the server still is there.
+    async fn usn(&mut self) -> Result<Option<u64>, DirectoryError> {
+        Ok(None)
+    }
+
+    /// Starts what rings when something changes, on a connection of its own; none where only
+    /// [`Directory::doorbell`] tells.
+    fn bell(&self) -> Option<Bell> {
+        None
+    }
+
+    /// Which copy of the directory this is, as found when the connection was made.
+    fn replica(&self) -> Replica {
+        Replica { server: self.server().to_owned(), ..Replica::default() }
+    }
+
+    /// Whether the object is known to have been deleted, not just missing here. Servers that
+    /// remember no deletions say no.
+    async fn is_tombstone(&mut self, _object: Uuid) -> Result<bool, DirectoryError> {
+        Ok(false)
+    }
+}
+
+/// Which copy of the directory a server has. A cursor is sure to be good only for the copy and the
+/// selection that it was won with.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Replica {
+    /// The server's own name, whatever URL leads to it.
+    pub server: String,
+    /// The history of its database, where it has one: another after it was restored the right way
+    /// (invocationId, MS-ADTS 3.1.1.1.9).
+    pub invocation: Option<Uuid>,
+    /// How many changes its database has had, where it counts them. Never goes back, unless the
+    /// database was put back in time.
+    pub usn: Option<u64>,
+    /// How long it remembers deletions, where it does.
+    pub tombstones: Option<Duration>,
+    /// Another one where another filter or other attributes are selected.
+    pub selection: String,
 }
 
 /// Where a paged read stands. Opaque, and good for the connection that gave it.

@@ -12,11 +12,12 @@ use tokio::{task::JoinHandle, time::timeout};
 use super::{
     entry::decode_parts,
     error::{DirectoryError, bind_error, connect_error, one_line},
+    servers::Servers,
 };
 use crate::config::{Secret, model};
 
 /// How long connecting and the TLS handshake may take.
-const CONNECT: Duration = Duration::from_secs(10);
+const CONNECT: Duration = Duration::from_secs(5);
 /// How long the server may be silent in the middle of an operation. Samba needs long before the
 /// first entry of a DirSync over a large domain.
 const SILENCE: Duration = Duration::from_secs(120);
@@ -32,6 +33,7 @@ pub(super) mod code {
     pub const NO_SUCH_OBJECT: u32 = 32;
     pub const INVALID_DN_SYNTAX: u32 = 34;
     pub const INSUFFICIENT_ACCESS_RIGHTS: u32 = 50;
+    pub const BUSY: u32 = 51;
     pub const UNWILLING_TO_PERFORM: u32 = 53;
     pub const REFERRAL: u32 = 10;
     /// RFC 4533 section 2.6.
@@ -41,8 +43,8 @@ pub(super) mod code {
 /// Where to connect and as whom.
 #[derive(Debug, Clone)]
 pub struct Login {
-    /// Servers, tried in this order.
-    pub urls: Vec<String>,
+    /// Where to connect.
+    pub servers: Servers,
     /// The account.
     pub user: String,
     /// Its password, or the file that holds it, read anew at every login.
@@ -63,6 +65,11 @@ pub enum Password {
 }
 
 impl Login {
+    /// Tries this server first.
+    pub fn prefer(&self, url: &str) {
+        self.servers.prefer(url);
+    }
+
     /// As the configuration says.
     pub fn from_config(config: &model::Directory) -> Login {
         let password = match (&config.bind.password, &config.bind.password_file) {
@@ -70,7 +77,7 @@ impl Login {
             (None, file) => Password::File(file.clone().unwrap_or_default()),
         };
         Login {
-            urls: config.urls.clone(),
+            servers: Servers::from_config(config),
             user: config.bind.user.clone(),
             password,
             ca_file: config.tls.ca_file.clone(),
@@ -112,43 +119,18 @@ pub(super) struct Done {
 }
 
 impl Session {
-    /// Logs in at the first server that answers. A server that refuses the login ends the search
-    /// for one: another try elsewhere would only bring the account nearer to its lockout.
+    /// Logs in at the first server that answers.
     pub async fn connect(login: &Login) -> Result<Session, DirectoryError> {
-        let tls = if login.start_tls || login.urls.iter().any(|url| url.starts_with("ldaps")) {
-            Some(login.tls()?)
-        } else {
-            None
-        };
-        let mut last = None;
-        for url in &login.urls {
-            match Session::connect_to(url, login, tls.clone()).await {
-                Ok(session) => return Ok(session),
-                Err(error @ DirectoryError::Credentials { .. }) => return Err(error),
-                Err(error) => {
-                    if login.urls.len() > 1 {
-                        tracing::warn!(server = %url, %error, "trying the next directory server");
-                    }
-                    last = Some(error);
-                }
-            }
-        }
-        Err(last.unwrap_or_else(|| DirectoryError::Setup {
-            what: "no directory server is configured".into(),
-            remedy: "name one in directory.urls".into(),
-        }))
+        login.servers.first(|url| async move { Session::open(&url, login).await }).await
     }
 
-    async fn connect_to(
-        url: &str,
-        login: &Login,
-        tls: Option<Arc<ClientConfig>>,
-    ) -> Result<Session, DirectoryError> {
+    /// Logs in at this server.
+    pub async fn open(url: &str, login: &Login) -> Result<Session, DirectoryError> {
         let mut settings = LdapConnSettings::new()
             .set_conn_timeout(CONNECT)
             .set_starttls(login.start_tls && !url.starts_with("ldaps"));
-        if let Some(tls) = tls {
-            settings = settings.set_config(tls);
+        if login.start_tls || url.starts_with("ldaps") {
+            settings = settings.set_config(login.tls()?);
         }
         let (connection, mut ldap) =
             timeout(CONNECT * 2, LdapConnAsync::with_settings(settings, url))

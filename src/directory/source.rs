@@ -2,7 +2,7 @@
 
 use super::{
     Directory, DirectoryError, Login,
-    dirsync::{ActiveDirectory, Selection},
+    dirsync::{ActiveDirectory, Domain},
     people::People,
     persistent_search::PersistentSearch,
     syncrepl::Syncrepl,
@@ -13,7 +13,7 @@ use crate::config::model;
 #[derive(Debug, Clone)]
 pub enum Source {
     /// Active Directory and Samba.
-    Dirsync(Selection),
+    Dirsync(Domain),
     /// 389 Directory Server and its kin.
     PersistentSearch(People),
     /// OpenLDAP.
@@ -29,7 +29,7 @@ impl Source {
         let people = |mapped| People::new(&config.base_dn, &config.anchor_attribute, mapped);
         match config.source {
             model::Source::Dirsync | model::Source::Sandbox => {
-                Source::Dirsync(Selection::new(&config.base_dn, mapped, config.object_security))
+                Source::Dirsync(Domain::from_config(config, mapped))
             }
             model::Source::PersistentSearch => Source::PersistentSearch(people(mapped)),
             model::Source::Syncrepl => Source::Syncrepl(people(mapped)),
@@ -39,9 +39,7 @@ impl Source {
     /// Opens a connection.
     pub async fn connect(&self, login: &Login) -> Result<Box<dyn Directory>, DirectoryError> {
         Ok(match self.clone() {
-            Source::Dirsync(selection) => {
-                Box::new(ActiveDirectory::connect(login, selection).await?)
-            }
+            Source::Dirsync(domain) => Box::new(ActiveDirectory::connect(login, &domain).await?),
             Source::PersistentSearch(people) => {
                 Box::new(PersistentSearch::connect(login, people).await?)
             }

@@ -63,6 +63,8 @@ pub struct Metrics {
     unsettled_since: Mutex<[Option<Instant>; 2]>,
     /// Whether the watcher is connected to a domain controller.
     pub directory_connected: IntGauge,
+    /// Whether what rings when the directory changes is connected.
+    pub doorbell_connected: IntGauge,
     /// Whether the process is connected to its broker.
     pub broker_connected: IntGauge,
     cursor_age: IntGauge,
@@ -78,6 +80,8 @@ pub struct Metrics {
     pub graph_paused: IntGauge,
     /// Whether directory and Entra were never compared since the last baseline.
     pub unreconciled: IntGauge,
+    compared_at: IntGauge,
+    postponed: IntGauge,
     refreshed: IntCounterVec,
     guard_held_total: IntCounterVec,
     guard_held: IntGauge,
@@ -189,6 +193,13 @@ impl Metrics {
                     "1 while the watcher is connected to a directory server",
                 ),
             ),
+            doorbell_connected: add(
+                &registry,
+                IntGauge::new(
+                    "relay_doorbell_connected",
+                    "1 while the directory can ring for a change; without, the sweep finds it",
+                ),
+            ),
             broker_connected: add(
                 &registry,
                 IntGauge::new(
@@ -254,6 +265,20 @@ impl Metrics {
                 IntGauge::new(
                     "relay_unreconciled",
                     "1 after a baseline until directory and Entra have been compared",
+                ),
+            ),
+            compared_at: add(
+                &registry,
+                IntGauge::new(
+                    "relay_full_read_timestamp_seconds",
+                    "When everything was last read and compared, in Unix time (0: not yet)",
+                ),
+            ),
+            postponed: add(
+                &registry,
+                IntGauge::new(
+                    "relay_postponed",
+                    "Changes towards more access that wait until a domain controller has caught up",
                 ),
             ),
             refreshed: add(
@@ -407,6 +432,16 @@ impl Metrics {
     /// The guard holds changes of a kind.
     pub fn guard_holds(&self, loss: Loss, changes: u32) {
         self.guard_held_total.with_label_values(&[loss.as_str()]).inc_by(changes.into());
+    }
+
+    /// Everything was read and compared.
+    pub fn compared(&self) {
+        self.compared_at.set(Timestamp::now().as_second());
+    }
+
+    /// How many changes towards more access wait.
+    pub fn postponed(&self, changes: u64) {
+        self.postponed.set(i64::try_from(changes).unwrap_or(i64::MAX));
     }
 
     /// Of how many users something is held.

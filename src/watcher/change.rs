@@ -14,7 +14,7 @@ use super::{
 use crate::event::{Detail, Kind};
 
 /// What was found of one user, and what is to be told of it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Change {
     /// objectGUID.
     pub object: Uuid,
@@ -30,6 +30,8 @@ pub struct Change {
     pub held: Holdings,
     /// Whether the user is in scope.
     pub takes_part: bool,
+    /// Whether the ledger takes the record in.
+    pub enters: bool,
     /// What is told whatever the guard says.
     pub approved: BTreeSet<Loss>,
     /// Set where the user is to be told again.
@@ -97,6 +99,28 @@ impl Change {
         }
     }
 
+    /// Takes out of the details what gives access, and out of the record that it was told. Who is to
+    /// be created stays unknown altogether. False if there is nothing of the kind.
+    pub fn postpone(&mut self) -> bool {
+        if !self.details.iter().any(gives_access) {
+            return false;
+        }
+        let creates = |detail: &Detail| detail.kind() == Kind::UserCreated;
+        match &self.known {
+            Some(known) if !self.details.iter().any(creates) => {
+                self.details.retain(|detail| !gives_access(detail));
+                self.record.told.blocked = known.told.blocked;
+            }
+            known => {
+                self.details.clear();
+                self.again = None;
+                self.enters = known.is_some();
+                self.record = known.clone().unwrap_or_default();
+            }
+        }
+        true
+    }
+
     /// Adds that the account is blocked, unless the details say so already. Only its creation comes
     /// before that.
     pub fn tell_blocked(&mut self) {
@@ -121,6 +145,16 @@ impl Change {
     fn holds_blank(&self, name: &str) -> bool {
         self.held.get(&Loss::Blank).is_some_and(|held| held.attributes.contains(name))
     }
+}
+
+/// Whether somebody has more access after it than before.
+fn gives_access(detail: &Detail) -> bool {
+    matches!(
+        detail,
+        Detail::AccountEnabled { .. }
+            | Detail::UserCreated { enabled: true }
+            | Detail::MembershipChanged { member: true, .. }
+    )
 }
 
 /// The attributes that lost their value.

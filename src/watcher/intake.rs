@@ -116,11 +116,17 @@ impl Pipeline {
             }
         }
         let mut draft = Draft::new(self)?;
+        let settling = self.store.footing()?.and_then(|f| f.settling((self.clock)())).is_some();
         let mut done = BTreeMap::new();
         let mut postponed = Vec::new();
         for (object, Asked { requests, mut again }) in users {
             let whys: Vec<_> = requests.iter().map(|request| request.why).collect();
-            match self.look(directory, object).await? {
+            let look = match self.look(directory, object).await? {
+                // A server that lags would let in who was shut out meanwhile.
+                Look::Found(_) if settling && again.enables() => Look::Later,
+                look => look,
+            };
+            match look {
                 Look::Found(entry) => {
                     again.read(&self.rules, &entry);
                     draft.retell(directory, &entry, again).await?;

@@ -1,17 +1,20 @@
 //! The watcher: observe → diff → guard → publish → commit. One per directory.
 //!
 //! [`diff`], [`guard`] and [`refresh`] are the pure core, [`store`] the memory, [`pipeline`] the
-//! order of steps that loses nothing, [`intake`] where others ask for a user to be told again, and
+//! order of steps that loses nothing, [`footing`] and [`resync`] what follows where the cursor cannot
+//! be trusted, [`intake`] where others ask for a user to be told again, and
 //! [`held`] what becomes of what the guard stopped; this file keeps them running.
 
 pub mod change;
 pub mod diff;
+pub mod footing;
 pub mod guard;
 pub mod held;
 pub mod intake;
 pub mod pipeline;
 pub mod record;
 pub mod refresh;
+pub mod resync;
 pub mod scope;
 pub mod store;
 
@@ -24,8 +27,8 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::{Config, model::Doorbell},
-    directory::{Directory, DirectoryError, Login, Source},
+    config::Config,
+    directory::{Bell, Directory, DirectoryError, Login, Source},
     event::source_of,
     mapping::Mappings,
     net::backoff::Backoff,
@@ -37,12 +40,16 @@ use diff::Rules;
 use guard::Guard;
 use intake::Intake;
 use pipeline::{Pipeline, WatchError};
+use resync::Comparing;
 use scope::Scope;
 use store::{Store, StoreError};
 
 /// Opens a connection to the directory.
 pub type Connect =
     Box<dyn Fn() -> BoxFuture<'static, Result<Box<dyn Directory>, DirectoryError>> + Send + Sync>;
+
+/// How often the watcher says that it lives.
+const BEAT: Duration = Duration::from_secs(1);
 
 /// The watcher's name in the health report.
 pub const PART: &str = "watcher";
@@ -66,8 +73,7 @@ pub struct Watcher {
     pipeline: Pipeline,
     broker: Arc<dyn Broker>,
     connect: Connect,
-    /// Whether the server is asked for its USN between sweeps.
-    rings: bool,
+    /// How long the server is left alone between two reads, at least.
     usn_interval: Duration,
     sweep_interval: Duration,
     health: Health,
@@ -91,6 +97,11 @@ impl Watcher {
         let read = mapped.iter().map(String::as_str).chain([upn_attribute]);
         let followed = Source::from_config(directory, read);
         let store = Store::open(&config.state.path, &source)?;
+        let login = Login::from_config(directory);
+        if let Some(footing) = store.footing()? {
+            login.prefer(&footing.url);
+        }
+        METRICS.postponed(store.postponements()?);
         METRICS.unreconciled.set(store.unreconciled()?.into());
         METRICS.guard_held(store.held_users()?);
         Ok(Watcher {
@@ -104,13 +115,14 @@ impl Watcher {
                 store,
                 keys,
                 guard: Guard::from_config(&config.guard),
+                full_read_interval: directory.full_read_interval,
+                settle: directory.failover_settle,
                 publisher: broker.publisher(Role::Watcher),
                 clock: Arc::new(Timestamp::now),
                 shutdown: shutdown.clone(),
             },
             broker,
-            connect: connector(Login::from_config(directory), followed),
-            rings: directory.doorbell != Doorbell::None,
+            connect: connector(login, followed),
             usn_interval: directory.usn_interval,
             sweep_interval: directory.sweep_interval,
             health,
@@ -169,11 +181,6 @@ impl Watcher {
             () = self.shutdown.cancelled() => return Ok(()),
         };
         METRICS.directory_connected.set(1);
-        tracing::info!(
-            server = directory.server(),
-            doorbell = if self.rings { "usn" } else { "none" },
-            "connected to the directory"
-        );
         let (sender, mut intake) = Intake::new();
         tokio::select! {
             result = self.observe(directory.as_mut(), &mut intake, worked, backoff) => result,
@@ -188,36 +195,46 @@ impl Watcher {
         worked: &mut bool,
         backoff: &mut Backoff,
     ) -> Result<(), WatchError> {
+        // It rings from before the first read on: whatever it misses, that read finds.
+        let bell = directory.bell();
+        let mut comparison = Comparing::default();
         loop {
-            // The bell is looked at before the changes are read: whatever moves it later is new.
-            let bell = if self.rings { directory.doorbell().await? } else { None };
-            let busy = self.pipeline.follow(directory).await?;
+            let arrived = directory.doorbell().await?;
+            let mut busy = self.pipeline.follow(directory).await?;
             self.pipeline.refresh(directory, intake.take()).await?;
+            self.pipeline.settle(directory).await?;
             *worked = true;
             backoff.reset();
             self.health.ready(PART);
+            busy += comparison.step(&self.pipeline, directory).await?;
             // However busy the domain, the server has half of its time for others.
             let rest = busy.max(self.usn_interval);
-            if !self.wait(directory, intake, bell, rest).await? {
+            if !self
+                .wait(directory, intake, (bell.as_ref(), arrived), rest, self.longest(&comparison)?)
+                .await?
+            {
                 return Ok(());
             }
         }
     }
 
-    /// Waits for the doorbell, a refresh request or the sweep. False when the process is asked to stop.
+    /// Rests, then waits for the doorbell, a refresh request or the sweep. False when the process
+    /// is asked to stop.
     async fn wait(
         &self,
         directory: &mut dyn Directory,
         intake: &mut Intake,
-        bell: Option<u64>,
+        (bell, arrived): (Option<&Bell>, Option<u64>),
         rest: Duration,
+        longest: Duration,
     ) -> Result<bool, WatchError> {
-        let sweep = Instant::now() + self.sweep_interval;
-        let mut pause = rest.min(self.sweep_interval);
+        let sweep = Instant::now() + longest.max(rest);
+        let mut pause = rest;
         let mut rested = false;
         loop {
             self.health.beat(PART);
             tokio::select! {
+                () = ring(bell), if rested => return Ok(true),
                 () = sleep(pause) => rested = true,
                 () = intake.ring(), if rested => return Ok(true),
                 () = self.shutdown.cancelled() => return Ok(false),
@@ -225,17 +242,27 @@ impl Watcher {
             if Instant::now() >= sweep {
                 return Ok(true);
             }
-            let left = sweep.saturating_duration_since(Instant::now());
-            if bell.is_none() {
-                pause = left;
-                continue;
-            }
-            if directory.doorbell().await? != bell {
+            if arrived.is_some() && directory.doorbell().await? != arrived {
                 return Ok(true);
             }
-            METRICS.cursor_moved();
-            pause = self.usn_interval.min(left);
+            if bell.is_some_and(Bell::stands) {
+                METRICS.cursor_moved();
+            }
+            let turn = if arrived.is_some() { self.usn_interval } else { BEAT };
+            pause = turn.min(sweep.saturating_duration_since(Instant::now()));
         }
+    }
+
+    /// How long to wait at most: until the sweep, until somebody is to be read again, or not at all
+    /// where a comparison goes on.
+    fn longest(&self, comparison: &Comparing) -> Result<Duration, StoreError> {
+        if comparison.goes_on() {
+            return Ok(Duration::ZERO);
+        }
+        let now = (self.pipeline.clock)();
+        let due = self.pipeline.store.next_postponed()?;
+        let due = due.map(|due| Duration::try_from(due.duration_since(now)).unwrap_or_default());
+        Ok(due.unwrap_or(self.sweep_interval).min(self.sweep_interval))
     }
 
     async fn pause(&self, delay: Duration) {
@@ -251,6 +278,13 @@ fn is_setup(error: &WatcherError) -> bool {
         WatcherError::Directory(error) => error.is_setup(),
         WatcherError::Queue(error) => !error.is_transient(),
         WatcherError::Store(_) => true,
+    }
+}
+
+async fn ring(bell: Option<&Bell>) {
+    match bell {
+        Some(bell) => bell.ring().await,
+        None => std::future::pending().await,
     }
 }
 

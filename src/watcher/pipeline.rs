@@ -4,7 +4,11 @@
 //! published again, byte for byte, before the directory is read again; what is not staged is read
 //! again.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use thiserror::Error;
@@ -15,6 +19,7 @@ use uuid::Uuid;
 use super::{
     change::Change,
     diff::{Arrival, Circumstances, Rules, Step, observe, signals_password},
+    footing::Footing,
     guard::{Guard, Holdings, Reading, Verdict, Weight, Weights, release},
     record::Record,
     store::{Batch, Store, StoreError},
@@ -57,12 +62,33 @@ pub struct Pipeline {
     pub keys: Keys,
     /// What is held rather than told.
     pub guard: Guard,
+    /// How often everything is read and compared.
+    pub full_read_interval: Duration,
+    /// How long whatever gives access waits where the server may lag.
+    pub settle: Duration,
     /// The queue.
     pub publisher: Arc<dyn Publisher>,
     /// The time.
     pub clock: Clock,
     /// Ends the waiting for the queue.
     pub shutdown: CancellationToken,
+}
+
+/// How a read goes on over several replies.
+#[derive(Debug)]
+pub(super) struct Passage {
+    /// What it means that somebody is not in the ledger.
+    pub arrival: Arrival,
+    /// Until when whatever gives access waits, if it does.
+    pub waits: Option<Timestamp>,
+    /// What the guard held of it.
+    pub reading: Reading,
+}
+
+impl Default for Passage {
+    fn default() -> Passage {
+        Passage { arrival: Arrival::Created, waits: None, reading: Reading::default() }
+    }
 }
 
 impl Pipeline {
@@ -78,12 +104,14 @@ impl Pipeline {
     /// Reads and tells everything that changed after the stored cursor. Returns how long the
     /// directory was kept busy by that.
     pub async fn follow(&self, directory: &mut dyn Directory) -> Result<Duration, WatchError> {
-        let Some(mut cursor) = self.store.cursor()? else {
-            self.baseline(directory, &mut Reading::default()).await?;
+        let started = (self.clock)();
+        let Some((mut cursor, footing)) = self.orient(directory).await? else {
+            self.baseline(directory).await?;
             return Ok(Duration::ZERO);
         };
-        let mut reading = Reading::default();
-        let started = (self.clock)();
+        let mut passage = Passage::default();
+        // What is noted of this visit holds for what was committed before it.
+        let noted = self.store.footing()?.is_some_and(|noted| !noted.is_stale(started));
         let mut busy = Duration::ZERO;
         loop {
             let asked = Instant::now();
@@ -91,17 +119,16 @@ impl Pipeline {
                 Err(DirectoryError::CursorRejected(cause)) => {
                     tracing::warn!(%cause, server = directory.server(),
                         "cursor rejected, reading and comparing everything");
-                    self.baseline(directory, &mut reading).await?;
+                    self.renounce(directory, footing).await?;
                     return Ok(busy);
                 }
                 other => other?,
             };
             busy += asked.elapsed();
             let moved = !changes.entries.is_empty();
-            if moved || changes.next != cursor {
-                let next = Some(changes.next.clone());
-                let entries = changes.entries;
-                self.take(directory, entries, next, Arrival::Created, &mut reading).await?;
+            if moved || changes.next != cursor || !noted {
+                let next = Some((changes.next.clone(), footing.clone()));
+                self.take(directory, changes.entries, next, &mut passage).await?;
             }
             cursor = changes.next;
             if !changes.more {
@@ -115,92 +142,62 @@ impl Pipeline {
         }
     }
 
-    /// Reads every user, against the ledger. The cursor is taken first, so that what changes
-    /// meanwhile is read again afterwards. It is stored last: until then a restart begins anew.
-    ///
-    /// With an empty ledger nothing is told. Otherwise what differs is, and who is missing in a
-    /// read that completed is deleted.
-    async fn baseline(
-        &self,
-        directory: &mut dyn Directory,
-        reading: &mut Reading,
-    ) -> Result<(), WatchError> {
-        let first = self.store.cursor()?.is_none();
-        let arrival = if first { Arrival::Baseline } else { Arrival::Created };
-        // With nothing to compare there is no need to remember whom we saw.
-        let mut seen = (!self.store.is_empty()?).then(HashSet::new);
+    /// Reads every user into the ledger, and tells nothing of who is new to it. The cursor is taken
+    /// first, so that what changes meanwhile is read again afterwards. It is stored last: until then
+    /// a restart begins anew, and what it then finds changed is told.
+    async fn baseline(&self, directory: &mut dyn Directory) -> Result<(), WatchError> {
+        let mut passage = Passage { arrival: Arrival::Baseline, ..Passage::default() };
+        let started = (self.clock)();
+        let interrupted = !self.store.is_empty()?;
         let cursor = directory.now().await?;
         let mut users = 0;
         let mut page = None;
         loop {
             let found = directory.users(page).await?;
             users += found.entries.len();
-            if let Some(seen) = &mut seen {
-                seen.extend(found.entries.iter().map(|entry| entry.object));
-            }
-            self.take(directory, found.entries, None, arrival, reading).await?;
-            page = found.next;
-            if page.is_none() {
-                break;
+            self.take(directory, found.entries, None, &mut passage).await?;
+            match found.next {
+                Some(next) => page = Some(next),
+                None => break,
             }
         }
-        if let Some(seen) = seen {
-            self.tell_missing(directory, &seen, reading).await?;
-        }
-        self.take(directory, Vec::new(), Some(cursor), arrival, reading).await?;
+        // Whoever has gone since the earlier start is found by comparing.
+        let compared = (!interrupted).then_some(started);
+        let replica = directory.replica();
+        let footing = Footing::on(directory.server(), &replica, started);
+        let next = Some((cursor, Footing { compared, ..footing }));
+        self.take(directory, Vec::new(), next, &mut passage).await?;
         METRICS.cursor_moved();
         tracing::info!(users, server = directory.server(), "read the whole directory");
         Ok(())
     }
 
-    /// Whoever the ledger holds as alive and a whole read did not show is asked for by name once
-    /// more, for users can be created and moved while pages are read.
-    async fn tell_missing(
-        &self,
-        directory: &mut dyn Directory,
-        seen: &HashSet<Uuid>,
-        reading: &mut Reading,
-    ) -> Result<(), WatchError> {
-        const PAGE: usize = 1000;
-        let mut after = None;
-        loop {
-            let alive = self.store.alive(after, PAGE)?;
-            let Some(last) = alive.last().copied() else { return Ok(()) };
-            let mut gone = Vec::new();
-            for object in alive.into_iter().filter(|object| !seen.contains(object)) {
-                gone.push(match directory.read(object).await? {
-                    Some(entry) => entry,
-                    None => Entry::deleted(object),
-                });
-            }
-            self.take(directory, gone, None, Arrival::Created, reading).await?;
-            after = Some(last);
-        }
-    }
-
     /// Tells what entries mean and moves on to `cursor`. An object that comes twice begins a new
     /// round: what is known of it by then depends on what the guard let through before.
-    async fn take(
+    pub(super) async fn take(
         &self,
         directory: &mut dyn Directory,
         entries: Vec<Entry>,
-        cursor: Option<Cursor>,
-        arrival: Arrival,
-        reading: &mut Reading,
+        next: Option<(Cursor, Footing)>,
+        passage: &mut Passage,
     ) -> Result<(), WatchError> {
-        let mut draft = Draft::new(self)?;
+        let Passage { arrival, waits, reading } = passage;
+        let mut draft = Draft::new(self)?.waiting(*waits);
         let mut seen = HashSet::new();
         for entry in entries {
             if !seen.insert(entry.object) {
                 self.tell(draft, reading).await?;
-                draft = Draft::new(self)?;
+                draft = Draft::new(self)?.waiting(*waits);
                 seen = HashSet::from([entry.object]);
             }
-            if let Some(change) = draft.compare(directory, &entry, arrival).await? {
+            if let Some(change) = draft.compare(directory, &entry, *arrival).await? {
                 draft.changes.push(change);
             }
         }
-        draft.batch.cursor = cursor;
+        if let Some((cursor, footing)) = next {
+            draft.batch.cursor = Some(cursor);
+            draft.batch.footing = Some(footing);
+        }
         self.tell(draft, reading).await?;
         Ok(())
     }
@@ -218,6 +215,9 @@ impl Pipeline {
             self.flush().await?;
         } else if batch != Batch::default() {
             blocking(|| self.store.apply(&batch))?;
+        }
+        if !batch.postponed.is_empty() {
+            METRICS.postponed(self.store.postponements()?);
         }
         if !batch.held.is_empty() {
             METRICS.guard_held(self.store.held_users()?);
@@ -284,6 +284,8 @@ pub(super) struct Draft<'a> {
     password_signal: bool,
     /// Whether anything is held of anybody.
     holding: bool,
+    /// Until when whatever gives access waits, if it does.
+    waits: Option<Timestamp>,
     batch: Batch,
     /// What is to be told, each object once.
     pub(super) changes: Vec<Change>,
@@ -292,15 +294,23 @@ pub(super) struct Draft<'a> {
 impl<'a> Draft<'a> {
     pub(super) fn new(pipeline: &'a Pipeline) -> Result<Draft<'a>, StoreError> {
         let store = &pipeline.store;
+        let now = (pipeline.clock)();
         Ok(Draft {
             pipeline,
-            now: (pipeline.clock)(),
+            now,
+            waits: store.footing()?.and_then(|footing| footing.settling(now)),
             sequence: store.sequence()?,
             password_signal: store.password_signal()?,
             holding: store.held_users()? > 0,
             batch: Batch::default(),
             changes: Vec::new(),
         })
+    }
+
+    /// Lets whatever gives access wait until then, or longer.
+    fn waiting(mut self, until: Option<Timestamp>) -> Draft<'a> {
+        self.waits = self.waits.max(until.filter(|until| *until > self.now));
+        self
     }
 
     /// Compares an entry with the ledger. None where it is of nobody who is known or enters.
@@ -348,7 +358,9 @@ impl<'a> Draft<'a> {
             before,
             held,
             takes_part,
-            ..Change::default()
+            enters: true,
+            approved: BTreeSet::new(),
+            again: None,
         }))
     }
 
@@ -378,6 +390,11 @@ impl<'a> Draft<'a> {
         }
         for mut change in std::mem::take(&mut self.changes) {
             change.sift(guard, &verdict, self.now);
+            if let Some(until) = self.waits
+                && change.postpone()
+            {
+                self.batch.postponed.insert(change.object, until);
+            }
             for detail in &change.details {
                 self.add(change.object, &mut change.record, detail.clone(), None);
             }
@@ -389,9 +406,13 @@ impl<'a> Draft<'a> {
             if change.held != change.before {
                 self.batch.held.insert(change.object, change.held);
             }
-            if change.known.as_ref() != Some(&change.record) {
+            if change.enters && change.known.as_ref() != Some(&change.record) {
                 self.batch.records.insert(change.object, change.record);
             }
+        }
+        if let (Some(until), false) = (self.waits, self.batch.postponed.is_empty()) {
+            let users = self.batch.postponed.len();
+            tracing::info!(users, %until, "what gives access waits: the server may lag");
         }
         Ok(self.batch)
     }

@@ -45,6 +45,11 @@ impl Again {
         };
     }
 
+    /// Whether it may tell that an account was enabled.
+    pub fn enables(&self) -> bool {
+        self.originals.iter().any(|event| event.kind() == Kind::AccountEnabled)
+    }
+
     /// Whether somebody asks without an original.
     pub fn asked(&self) -> bool {
         self.asked

@@ -5,12 +5,15 @@
 //! truth; each is one durable transaction. A crash in between leaves the outbox, and the same
 //! bytes go out again.
 
+mod postponed;
+
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
+use jiff::Timestamp;
 use redb::{
     Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata,
     StorageBackend, TableDefinition, WriteTransaction,
@@ -20,6 +23,7 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use super::{
+    footing::Footing,
     guard::{Counts, Holdings},
     record::Record,
 };
@@ -50,6 +54,7 @@ mod key {
     pub const PASSWORD_SIGNAL: &str = "password_signal";
     pub const UNRECONCILED: &str = "unreconciled";
     pub const GUARD: &str = "guard";
+    pub const FOOTING: &str = "footing";
 }
 
 /// Why the store cannot be used. Nothing can be done without it, so the watcher stops.
@@ -98,6 +103,12 @@ pub struct Batch {
     pub messages: Vec<Message>,
     /// Where to go on reading.
     pub cursor: Option<Cursor>,
+    /// What the cursor rests on, where that is noted anew.
+    pub footing: Option<Footing>,
+    /// Who is to be read again, and when.
+    pub postponed: BTreeMap<Uuid, Timestamp>,
+    /// Set where directory and Entra have to be compared.
+    pub unreconciled: bool,
     /// The highest sequence in use, if it moved.
     pub sequence: Option<u64>,
     /// Set once the server is known to list changed passwords.
@@ -143,6 +154,7 @@ impl Store {
             transaction.open_table(OUTBOX_META)?;
             transaction.open_table(HELD)?;
             transaction.open_table(OUTBOX_HELD)?;
+            transaction.open_table(postponed::POSTPONED)?;
             let mut meta = transaction.open_table(META)?;
             let found = get::<String>(&meta, key::SOURCE)?;
             match found {
@@ -226,6 +238,11 @@ impl Store {
         Ok(self.meta::<Vec<u8>>(key::CURSOR)?.map(Cursor))
     }
 
+    /// What the cursor rests on; none before the end of the first baseline.
+    pub fn footing(&self) -> Result<Option<Footing>, StoreError> {
+        self.meta(key::FOOTING)
+    }
+
     /// The highest sequence in use, the outbox included.
     pub fn sequence(&self) -> Result<u64, StoreError> {
         let transaction = self.database.begin_read()?;
@@ -280,7 +297,8 @@ impl Store {
             let mut meta = transaction.open_table(OUTBOX_META)?;
             put_facts(&mut meta, batch)?;
             // Even a batch without facts must be seen to be there.
-            put(&mut meta, "staged", &true)
+            put(&mut meta, "staged", &true)?;
+            postponed::postpone(transaction, batch)
         })
     }
 
@@ -326,7 +344,8 @@ impl Store {
             for (object, holdings) in &batch.held {
                 hold(&mut held, object.as_u128(), &encode(holdings)?)?;
             }
-            put_facts(&mut transaction.open_table(META)?, batch)
+            put_facts(&mut transaction.open_table(META)?, batch)?;
+            postponed::postpone(transaction, batch)
         })
     }
 
@@ -393,6 +412,12 @@ fn put_facts(
 ) -> Result<(), StoreError> {
     if let Some(cursor) = &batch.cursor {
         put(meta, key::CURSOR, &cursor.0)?;
+    }
+    if let Some(footing) = &batch.footing {
+        put(meta, key::FOOTING, footing)?;
+    }
+    if batch.unreconciled {
+        put(meta, key::UNRECONCILED, &true)?;
     }
     if let Some(sequence) = batch.sequence {
         put(meta, key::SEQUENCE, &sequence)?;

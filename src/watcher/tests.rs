@@ -3,5 +3,6 @@
 mod holding;
 mod random;
 mod refreshing;
+mod resyncing;
 mod waking;
 mod world;

@@ -35,6 +35,8 @@ enum Op {
     Approve,
     Follow,
     LoseCursor,
+    /// The next server lags in nothing, but who could know.
+    FailOver,
 }
 
 impl Op {
@@ -42,7 +44,7 @@ impl Op {
         match *self {
             Op::Create(i) | Op::Control(i, _) | Op::Expire(i, _) | Op::Password(i) => i,
             Op::Title(i, _) | Op::Rename(i, _) | Op::Delete(i) | Op::Refresh(i, ..) => i,
-            Op::Approve | Op::Follow | Op::LoseCursor => 0,
+            Op::Approve | Op::Follow | Op::LoseCursor | Op::FailOver => 0,
         }
     }
 }
@@ -51,6 +53,7 @@ impl World {
     fn apply(&mut self, op: &Op) {
         match *op {
             Op::Create(index) => self.create(index),
+            Op::FailOver => self.replica.server.push('x'),
             _ if !self.alive(op.index()) => {}
             Op::Control(index, off) => {
                 self.set(index, "useraccountcontrol", Some(if off { "514" } else { "512" }));
@@ -94,6 +97,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Approve),
         5 => Just(Op::Follow),
         1 => Just(Op::LoseCursor),
+        1 => Just(Op::FailOver),
     ]
 }
 
@@ -219,6 +223,8 @@ fn beliefs(
 fn settle(bench: &Bench) {
     for _ in 0..4 {
         assert!(bench.run(), "without faults it ends");
+        bench.sleep(60);
+        assert!(bench.run(), "whatever waited is told");
         if bench.lock().requests.is_empty() {
             break;
         }
@@ -230,7 +236,8 @@ fn settle(bench: &Bench) {
 }
 
 fn check(ops: &[Op], fates: Vec<Fate>, guard: model::Guard) {
-    let bench = Bench::new(guard);
+    let mut bench = Bench::new(guard);
+    bench.settle = Duration::from_secs(10);
     for index in 0..USERS - 1 {
         bench.lock().create(index);
     }

@@ -34,7 +34,6 @@ async fn a_request_rings_and_is_acknowledged_after_the_commit() {
             let directory = FakeDirectory(Arc::clone(&world));
             Box::pin(async move { Ok(Box::new(directory) as Box<dyn Directory>) })
         }),
-        rings: false,
         usn_interval: Duration::from_millis(1),
         // Only a request can wake it within the test's time.
         sweep_interval: Duration::from_secs(3600),

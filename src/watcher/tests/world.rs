@@ -13,11 +13,11 @@ use uuid::Uuid;
 
 use crate::{
     config::model,
-    directory::{Changes, Cursor, Entry, Page, UsersPage},
+    directory::{Changes, Cursor, Entry, Page, Replica, UsersPage},
     event::Event,
     queue::{Delivery, Message, Publisher, Queue, Receipt},
     signing::Signer,
-    watcher::*,
+    watcher::{resync::Comparison, *},
 };
 
 /// The most users that a test has.
@@ -45,6 +45,8 @@ pub(super) struct World {
     pub(super) told: Vec<Message>,
     /// Who cannot be read, as on a server that lags.
     pub(super) gone: Option<Uuid>,
+    /// What the server says of itself.
+    pub(super) replica: Replica,
     /// Refresh requests that wait, the postponed ones included.
     pub(super) requests: Vec<Message>,
 }
@@ -61,6 +63,18 @@ impl World {
         if let Some(user) = self.users.get_mut(&object(index)) {
             user.insert(name, (value.map(str::to_owned), self.usn));
         }
+    }
+
+    /// Sets it without the changes showing so.
+    pub(super) fn set_unseen(&mut self, index: usize, name: &'static str, value: Option<&str>) {
+        if let Some(user) = self.users.get_mut(&object(index)) {
+            user.insert(name, (value.map(str::to_owned), 0));
+        }
+    }
+
+    /// Takes the user away without a trace.
+    pub(super) fn forget(&mut self, index: usize) {
+        self.users.remove(&object(index));
     }
 
     pub(super) fn is(&self, index: usize, name: &str) -> Option<&str> {
@@ -129,6 +143,15 @@ impl FakeDirectory {
 impl Directory for FakeDirectory {
     fn server(&self) -> &str {
         "fake"
+    }
+
+    fn replica(&self) -> Replica {
+        self.0.lock().expect("lock").replica.clone()
+    }
+
+    async fn is_tombstone(&mut self, wanted: Uuid) -> Result<bool, DirectoryError> {
+        let world = self.0.lock().expect("lock");
+        Ok((0..MOST).any(|index| object(index) == wanted && world.is(index, "isdeleted").is_some()))
     }
 
     async fn now(&mut self) -> Result<Cursor, DirectoryError> {
@@ -253,6 +276,8 @@ pub(super) struct Bench {
     pub(super) store: Store,
     pub(super) guard: model::Guard,
     pub(super) keys: Keys,
+    /// How long whatever gives access waits.
+    pub(super) settle: Duration,
     time: Arc<AtomicI64>,
 }
 
@@ -263,6 +288,7 @@ impl Bench {
             world: Shared::default(),
             store: Store::on(InMemoryBackend::new(), "ldap:///dc=x").expect("store"),
             guard,
+            settle: Duration::ZERO,
             time: Arc::default(),
         }
     }
@@ -298,6 +324,10 @@ impl Bench {
         told.iter().map(|message| Event::from_json(&message.body).expect("an event")).collect()
     }
 
+    pub(super) fn directory(&self) -> FakeDirectory {
+        FakeDirectory(Arc::clone(&self.world))
+    }
+
     pub(super) fn pipeline(&self) -> Pipeline {
         let time = Arc::clone(&self.time);
         Pipeline {
@@ -309,6 +339,8 @@ impl Bench {
             },
             store: self.store.clone(),
             guard: Guard::from_config(&self.guard),
+            full_read_interval: Duration::from_secs(24 * 3600),
+            settle: self.settle,
             keys: self.keys.clone(),
             publisher: Arc::new(FakePublisher(Arc::clone(&self.world))),
             // A clock that stands still now and then.
@@ -327,6 +359,11 @@ impl Bench {
         block_on(async {
             pipeline.recover().await?;
             pipeline.follow(&mut directory).await?;
+            let mut comparison = Comparison::default();
+            while pipeline.comparison_due()?
+                && !pipeline.compare(&mut directory, &mut comparison).await?
+            {}
+            pipeline.settle(&mut directory).await?;
             let requests = self.lock().requests.clone();
             let deliveries = requests.into_iter().map(|message| Delivery {
                 receipt: Box::new(FakeReceipt(Arc::clone(&self.world), message.id)),
@@ -363,7 +400,7 @@ impl Bench {
 }
 
 /// With the clock paused, waiting for the queue takes no time, and what waits for ever is dead.
-fn block_on<T>(work: impl Future<Output = Result<T, WatchError>>) -> Option<T> {
+pub(super) fn block_on<T>(work: impl Future<Output = Result<T, WatchError>>) -> Option<T> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
