@@ -184,6 +184,7 @@ async fn consumer(
     Ok(Consumer {
         broker,
         graph: Arc::new(graph),
+        partitions: config.broker.partitions,
         rules: Rules::new(&config.apply, &config.scope.protected)?,
         parking: config.parking.clone(),
         max_age: config.security.max_age,

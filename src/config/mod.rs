@@ -15,6 +15,9 @@ pub use model::Config;
 pub use problem::{Invalid, Problem};
 pub use secret::Secret;
 
+/// Where Kubernetes and Azure name the token file of a workload's identity.
+const FEDERATED_TOKEN_FILE: &str = "AZURE_FEDERATED_TOKEN_FILE";
+
 /// Which part of the program the configuration must serve: each needs only its own half.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
@@ -50,8 +53,8 @@ impl Role {
     }
 }
 
-/// Reads and validates a configuration. `environment` holds the process's variables; only those
-/// that begin with `RELAY_` count.
+/// Reads and validates a configuration. `environment` holds the process's variables; those count
+/// that begin with `RELAY_`, and `AZURE_FEDERATED_TOKEN_FILE`.
 pub fn load(
     path: &Path,
     environment: impl IntoIterator<Item = (String, String)>,
@@ -77,8 +80,16 @@ pub fn parse(
     environment: impl IntoIterator<Item = (String, String)>,
     role: Role,
 ) -> Result<Config, Invalid> {
-    let (config, mut problems) =
+    let mut federated_token_file = None;
+    let environment = environment.into_iter().inspect(|(name, value)| {
+        if name == FEDERATED_TOKEN_FILE {
+            federated_token_file = Some(value.into());
+        }
+    });
+    let (mut config, mut problems) =
         layers::merge(text, environment).map_err(|problem| Invalid::one(path, problem))?;
+    let given = config.graph.federated_token_file.take();
+    config.graph.federated_token_file = given.or(federated_token_file);
     // A value that was refused already must not be complained of twice.
     let found = validate::problems(&config, role);
     problems.extend(

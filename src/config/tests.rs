@@ -230,3 +230,38 @@ security: { KEYS }
         assert_eq!(missing("127.0.0.9", verifying, role), (role.watches(), false));
     }
 }
+
+#[test]
+fn each_credential_asks_for_what_it_needs_and_for_nothing_else() {
+    let told = |graph: &str, environment: &[(&str, &str)]| {
+        let text = GOOD.replace("  client_secret_file: /run/secrets/graph\n", graph);
+        parse(&text, environment, Role::Run).map_err(|invalid| invalid.to_string())
+    };
+    for (graph, what) in [
+        ("  credential: certificate\n", "graph.certificate_file: is missing"),
+        ("  credential: workload_identity\n", "graph.federated_token_file: is missing"),
+        (
+            "  credential: managed_identity\n  client_secret_file: /s\n",
+            "graph.client_secret_file: is of another kind",
+        ),
+        (
+            "  client_secret_file: /s\n  authority: https://login.microsoftonline.us\n",
+            "another cloud",
+        ),
+        ("  client_secret_file: /s\n  quota: { writes: 0 }\n", "graph.quota.writes: \"0\" is zero"),
+    ] {
+        let told = told(graph, &[]).expect_err("refused");
+        assert!(told.contains(what), "{what:?} is not in\n{told}");
+    }
+    told("  credential: certificate\n  certificate_file: /c\n", &[]).expect("accepted");
+    let file = [("AZURE_FEDERATED_TOKEN_FILE", "/t")];
+    let config = told("  credential: workload_identity\n", &file).expect("accepted");
+    assert_eq!(config.graph.federated_token_file.as_deref(), Some(Path::new("/t")));
+    let text = GOOD
+        .replace(
+            "  tenant_id: 11111111-2222-3333-4444-555555555555\n",
+            "  credential: managed_identity\n",
+        )
+        .replace("  client_id: app\n  client_secret_file: /run/secrets/graph\n", "");
+    parse(&text, &[], Role::Run).expect("the machine knows tenant and app");
+}

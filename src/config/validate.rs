@@ -1,5 +1,8 @@
 //! What the types cannot say: what must be there, what contradicts what, what is not safe.
 
+mod cloud;
+mod graph;
+
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use url::{Host, Url};
@@ -7,7 +10,7 @@ use uuid::Uuid;
 
 use super::{
     Config, Problem, Role,
-    model::{BindMethod, BrokerKind, Credential, Source},
+    model::{BindMethod, BrokerKind, Source},
 };
 use crate::mapping::Mappings;
 
@@ -27,7 +30,14 @@ pub fn problems(config: &Config, role: Role) -> Vec<Problem> {
     broker(config, role, &mut found);
     signing(config, role, &mut found);
     if role.applies() {
-        graph(config, &mut found);
+        graph::problems(config, &mut found);
+        if config.apply.match_by.is_empty() && !config.graph.is_sandbox() {
+            found.push(Problem::at(
+                "apply.match",
+                "is empty, so no user could ever be found",
+                "write [immutable_id, user_principal_name]",
+            ));
+        }
     }
     parking(config, &mut found);
     mappings(config, &mut found);
@@ -224,50 +234,6 @@ fn signing(config: &Config, role: Role, found: &mut Vec<Problem>) {
     }
 }
 
-fn graph(config: &Config, found: &mut Vec<Problem>) {
-    let graph = &config.graph;
-    if graph.is_sandbox() {
-        return;
-    }
-    for (key, text) in [("graph.endpoint", &graph.endpoint), ("graph.authority", &graph.authority)]
-    {
-        match Url::parse(text) {
-            Ok(url) if url.scheme() == "https" && url.host().is_some() => {}
-            Ok(url) if url.scheme() == "http" && is_loopback(&url) => {}
-            _ => found.push(
-                Problem::at(
-                    key,
-                    "is not an https URL",
-                    "write the cloud's URL, such as https://graph.microsoft.com/v1.0",
-                )
-                .with_value(text),
-            ),
-        }
-    }
-    for (key, text) in
-        [("graph.tenant_id", &graph.tenant_id), ("graph.client_id", &graph.client_id)]
-    {
-        if text.trim().is_empty() {
-            found.push(Problem::at(key, "is empty", "copy it from the app registration in Entra"));
-        }
-    }
-    if graph.credential == Credential::ClientSecret {
-        one_secret(
-            "graph.client_secret",
-            graph.client_secret.is_some(),
-            graph.client_secret_file.is_some(),
-            found,
-        );
-    }
-    if config.apply.match_by.is_empty() {
-        found.push(Problem::at(
-            "apply.match",
-            "is empty, so no user could ever be found",
-            "write [immutable_id, user_principal_name]",
-        ));
-    }
-}
-
 fn parking(config: &Config, found: &mut Vec<Problem>) {
     let parking = &config.parking;
     let problem = |key, what, remedy: String, value| {
@@ -341,11 +307,6 @@ fn not_yet(config: &Config, found: &mut Vec<Problem>) {
             "leave it empty",
         ),
         ("scope.groups", !config.scope.groups.is_empty(), "leave it empty"),
-        (
-            "graph.credential",
-            config.graph.credential != Credential::ClientSecret,
-            "use client_secret",
-        ),
         ("apply.never", !config.apply.never.is_empty(), "leave it empty"),
         ("apply.anonymize", !config.apply.anonymize.is_empty(), "leave it empty"),
         ("passwords.enabled", config.passwords.enabled, "set it to false"),

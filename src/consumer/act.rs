@@ -1,8 +1,7 @@
 //! Doing what was planned: one request after the other, as far as Graph takes them.
 
-use std::time::Instant;
-
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{

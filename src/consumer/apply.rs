@@ -1,12 +1,9 @@
 //! Applies one event to Graph: find the user, plan, act, and try again what may yet succeed.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
 use super::{
@@ -23,7 +20,7 @@ use super::{
 };
 use crate::{
     event::{Detail, Event, Lane},
-    graph::{ErrorKind, GraphClient, GraphError, Operation, User, retry},
+    graph::{ErrorKind, GraphClient, GraphError, Operation, User, quota, retry},
     net::backoff::Backoff,
     ops::metrics::METRICS,
     queue::dead_letter::Cause,
@@ -128,9 +125,10 @@ impl Applier {
         let mut tries = 0;
         let mut failures = 0;
         loop {
-            let turn = self.outage.turn(event.kind().lane()).await;
+            let lane = event.kind().lane();
+            let turn = self.outage.turn(lane).await;
             tries += 1;
-            let error = match self.attempt(event).await {
+            let error = match quota::of_lane(lane, self.attempt(event)).await {
                 Ok(verdict) | Err(Failure::Final(verdict)) => {
                     turn.succeeded();
                     return (verdict, tries);
@@ -149,7 +147,7 @@ impl Applier {
                     self.outage.hold(wait.max(backoff.next_delay()));
                 }
                 retry::Next::After(wait) => {
-                    sleep(wait.min(LONGEST_WAIT).max(backoff.next_delay())).await;
+                    sleep(wait.min(LONGEST_WAIT) + backoff.next_delay()).await;
                 }
                 retry::Next::GiveUp => return (self.give_up(event, &error), tries),
             }

@@ -4,8 +4,9 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
 };
+
+use tokio::time::Instant;
 
 use super::{
     apply::{Failure, Verdict},

@@ -3,10 +3,10 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
 };
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 
 use crate::{
     event::Lane,
@@ -63,7 +63,7 @@ impl InHand {
     }
 
     fn tell(&self, held: &Held) {
-        METRICS.oldest_unsettled(self.lane, held.oldest());
+        METRICS.oldest_unsettled(self.lane, held.oldest().map(Instant::into_std));
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {

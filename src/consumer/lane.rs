@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     event,
+    graph::GraphClient,
     net::backoff::Backoff,
     ops::health::Health,
     queue::{Broker, Queue, QueueError, Subscriber},
@@ -29,6 +30,10 @@ pub struct Lane {
     pub lane: event::Lane,
     /// The queue.
     pub broker: Arc<dyn Broker>,
+    /// Graph, of whose quota the lane has a share.
+    pub graph: Arc<GraphClient>,
+    /// How many partitions the lane has.
+    pub partitions: u16,
     /// What is done with what is received.
     pub settler: Arc<Settler>,
     /// Whether Graph is there.

@@ -63,6 +63,8 @@ pub struct Consumer {
     pub graph: Arc<GraphClient>,
     /// What is done.
     pub rules: Rules,
+    /// The partitions of each lane, of which this process may serve a part only.
+    pub partitions: u16,
     /// How long a user that Entra does not have is waited for.
     pub parking: Parking,
     /// An enabling event that is older is told anew instead of being applied.
@@ -86,14 +88,18 @@ pub async fn run(consumer: Consumer, shutdown: CancellationToken) {
 }
 
 async fn run_at(consumer: Consumer, shutdown: CancellationToken, pace: Pace) {
-    let Consumer { broker, graph, rules, parking, max_age, source, verifier, health } = consumer;
+    let Consumer { broker, graph, rules, partitions, parking, max_age, source, verifier, health } =
+        consumer;
     let outage = Arc::new(Outage::new(Arc::clone(&graph), pace));
-    let applier = Applier::new(graph, Arc::new(rules), max_age, Arc::clone(&outage), pace);
+    let rules = Arc::new(rules);
+    let applier = Applier::new(Arc::clone(&graph), rules, max_age, Arc::clone(&outage), pace);
     let sender = Sender::new(broker.publisher(Role::Other), pace);
     let settler = Arc::new(Settler::new(applier, sender, parking));
     let [urgent, bulk] = event::Lane::ALL.map(|lane| Lane {
         lane,
         broker: Arc::clone(&broker),
+        graph: Arc::clone(&graph),
+        partitions,
         settler: Arc::clone(&settler),
         outage: Arc::clone(&outage),
         source: source.clone(),
@@ -105,5 +111,6 @@ async fn run_at(consumer: Consumer, shutdown: CancellationToken, pace: Pace) {
     tokio::select! {
         _ = lanes => {}
         () = outage.keep_asking() => {}
+        () = graph.quota().keep_measured() => {}
     }
 }

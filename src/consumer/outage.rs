@@ -3,13 +3,13 @@
 
 use std::{
     sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use jiff::Timestamp;
 use tokio::{
     sync::{Mutex, watch},
-    time::sleep,
+    time::{Instant, sleep},
 };
 use tracing::{error, info, warn};
 
@@ -179,7 +179,7 @@ impl Outage {
         let mut backoff = Backoff::new(self.pace.probe.0, self.pace.probe.1);
         while let Some(error) = cause {
             let asked_to_wait = match error.kind {
-                ErrorKind::Throttled { retry_after } | ErrorKind::Transient { retry_after } => {
+                ErrorKind::Throttled { retry_after, .. } | ErrorKind::Transient { retry_after } => {
                     retry_after.unwrap_or_default()
                 }
                 _ => Duration::ZERO,

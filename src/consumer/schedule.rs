@@ -1,10 +1,8 @@
 //! Whose turn it is: each user in order, all users alike, and what a take-over holds up. Pure.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    time::Instant,
-};
+use std::collections::{HashMap, VecDeque};
 
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::mailbox::{Batch, Mailbox};

@@ -1,7 +1,7 @@
 //! What a lane does with one subscription: takes in, works on many users at once and on each in
 //! order.
 
-use std::time::Instant;
+use std::collections::BTreeSet;
 
 use futures_util::{
     StreamExt,
@@ -11,7 +11,7 @@ use futures_util::{
 use jiff::Timestamp;
 use tokio::{
     sync::watch,
-    time::{interval_at, sleep_until},
+    time::{Instant, interval_at, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -30,7 +30,7 @@ use super::{
 use crate::{
     event::Event,
     net::backoff::Backoff,
-    queue::{Delivery, QueueError, Subscriber, dead_letter::Cause},
+    queue::{Delivery, QueueError, Subscriber, dead_letter::Cause, partition_of},
 };
 
 /// Why a session ended.
@@ -50,6 +50,8 @@ pub(super) struct Session<'a> {
     in_hand: &'a InHand,
     schedule: Schedule<Delivery>,
     take_over: TakeOver,
+    /// The partitions that something came from: those that are served here.
+    partitions: BTreeSet<u16>,
     /// The last sequence that was settled, by user; over all sessions.
     settled: &'a mut Recent<Uuid, u64>,
     working: FuturesUnordered<BoxFuture<'a, Done>>,
@@ -77,6 +79,7 @@ impl<'a> Session<'a> {
             in_hand,
             schedule: Schedule::new(),
             take_over: TakeOver::new(lane.pace.take_over),
+            partitions: BTreeSet::new(),
             settled,
             working: FuturesUnordered::new(),
         }
@@ -89,7 +92,7 @@ impl<'a> Session<'a> {
         shutdown: &CancellationToken,
         backoff: &mut Backoff,
     ) -> End {
-        let mut beat = interval_at((Instant::now() + BEAT).into(), BEAT);
+        let mut beat = interval_at(Instant::now() + BEAT, BEAT);
         let mut paused = self.lane.outage.paused();
         paused.mark_changed();
         loop {
@@ -140,8 +143,19 @@ impl<'a> Session<'a> {
             let cause = cause::misplaced(&event, self.lane.lane);
             return self.reject(delivery, Some(event), cause);
         }
+        self.claim_quota(event.object);
         self.take_over.received(delivery.redelivered, Instant::now());
         self.schedule.push(event, delivery);
+    }
+
+    /// The process has that part of the quota whose partitions it serves. Nobody says which these
+    /// are, but what comes from one is sent to its only consumer.
+    fn claim_quota(&mut self, object: Uuid) {
+        let Lane { lane, graph, partitions, .. } = self.lane;
+        if self.partitions.insert(partition_of(object, *partitions)) {
+            let share = self.partitions.len() as f64 / f64::from(*partitions);
+            graph.quota().serves(*lane, share);
+        }
     }
 
     fn reject(&mut self, delivery: Delivery, event: Option<Event>, cause: Cause) {
@@ -205,7 +219,7 @@ impl<'a> Session<'a> {
 /// Returns at this time; without one, never.
 async fn until(time: Option<Instant>) {
     match time {
-        Some(time) => sleep_until(time.into()).await,
+        Some(time) => sleep_until(time).await,
         None => std::future::pending().await,
     }
 }

@@ -1,6 +1,8 @@
 //! After a partition changed hands: for how long its former holder may still be heard at Graph.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// Watches for the sign of a take-over. AMQP tells nobody who was active before, but what the
 /// former holder had in hand comes again, and says so. Where nothing comes again, nothing of his

@@ -1,5 +1,7 @@
 //! The client: builds requests safely and sends them with a token that is good.
 
+use std::sync::Arc;
+
 use reqwest::{
     Method, Request,
     header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue},
@@ -11,17 +13,21 @@ use url::{Host, Url, form_urlencoded};
 use uuid::Uuid;
 
 use super::{
-    credential::Credential,
-    error::GraphError,
+    credential::{Credential, Environment},
+    error::{ErrorKind, GraphError},
     operation::Operation,
+    quota::{self, Quota},
+    retry,
     token::{Token, Tokens},
     transport::{Reply, Transport},
 };
 use crate::{
-    config::model::Graph,
+    config::model::{self, Graph},
+    event::Lane,
     net::tls::{self, TlsError},
 };
 
+const PRIORITY: HeaderName = HeaderName::from_static("x-ms-throttle-priority");
 const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("client-request-id");
 
 /// Why a client could not be made. Nothing was sent yet.
@@ -43,9 +49,9 @@ pub enum SetupError {
     /// A key without which no token can be asked for.
     #[error("{0} is missing; set it to what the app registration in Entra shows")]
     Missing(&'static str),
-    /// A credential of another kind than a client secret.
-    #[error("graph.credential: only client_secret is supported")]
-    Credential,
+    /// The certificate or its private key cannot be used.
+    #[error("graph.certificate_file: {0}")]
+    Certificate(String),
     /// The HTTP client could not be set up.
     #[error("cannot set up the HTTP client: {0}")]
     Http(#[from] reqwest::Error),
@@ -55,18 +61,48 @@ pub enum SetupError {
 pub struct GraphClient {
     endpoint: Url,
     tokens: Tokens,
-    transport: Transport,
+    transport: Arc<Transport>,
+    quota: Quota,
 }
 
 impl GraphClient {
     /// Makes a client. `config.endpoint` and `config.authority` are URLs: whoever starts the
     /// sandbox puts its addresses there. Nothing is sent yet.
     pub fn new(config: &Graph) -> Result<GraphClient, SetupError> {
+        GraphClient::within(config, &|name| std::env::var(name).ok())
+    }
+
+    /// As [`GraphClient::new`], in this environment.
+    pub(super) fn within(
+        config: &Graph,
+        environment: Environment<'_>,
+    ) -> Result<GraphClient, SetupError> {
         let endpoint = base_url("graph.endpoint", &config.endpoint)?;
         let tls = tls::client_config(config.tls.ca_file.as_deref())?;
-        let transport = Transport::new((*tls).clone(), !is_loopback(&endpoint))?;
-        let tokens = Tokens::new(Credential::new(config, &endpoint)?);
-        Ok(GraphClient { endpoint, tokens, transport })
+        let transport = Arc::new(Transport::new((*tls).clone(), !is_loopback(&endpoint))?);
+        let authority = match config.credential {
+            // It is beside this machine, where no proxy leads.
+            model::Credential::ManagedIdentity => Arc::new(Transport::new((*tls).clone(), false)?),
+            _ => Arc::clone(&transport),
+        };
+        let credential = Credential::new(config, &endpoint, environment)?;
+        let tokens = Tokens::new(credential, authority);
+        Ok(GraphClient { endpoint, tokens, transport, quota: Quota::new(&config.quota) })
+    }
+
+    /// A client of a server in this process.
+    #[cfg(all(test, feature = "sandbox"))]
+    pub(crate) fn local(config: &Graph, server: super::stub::Local) -> GraphClient {
+        let endpoint = base_url("graph.endpoint", &config.endpoint).expect("an address");
+        let transport = Arc::new(Transport::local(server));
+        let credential = Credential::new(config, &endpoint, &|_| None).expect("a credential");
+        let tokens = Tokens::new(credential, Arc::clone(&transport));
+        GraphClient { endpoint, tokens, transport, quota: Quota::new(&config.quota) }
+    }
+
+    /// What may be sent, and how fast.
+    pub fn quota(&self) -> &Quota {
+        &self.quota
     }
 
     /// The URL of a resource. Segments are percent-encoded, so whatever they hold stays within
@@ -77,7 +113,7 @@ impl GraphClient {
         url
     }
 
-    /// Sends a request, and after a 401 once more with a new token.
+    /// Sends a request when the quota lets it go, and after a 401 once more with a new token.
     pub(super) async fn call(
         &self,
         operation: Operation,
@@ -85,16 +121,31 @@ impl GraphClient {
         url: Url,
         body: Option<&Value>,
     ) -> Result<Reply, GraphError> {
-        let token = self.tokens.current(&self.transport).await?;
+        let token = self.tokens.current().await?;
         let first = request(method.clone(), url.clone(), body, &token);
-        match self.transport.send(operation, first).await {
+        match self.send(operation, first).await {
             Err(error) if error.status == Some(401) => {
-                let token = self.tokens.instead_of(&token, &self.transport).await?;
-                let second = request(method, url, body, &token);
-                self.transport.send(operation, second).await
+                let token = self.tokens.instead_of(&token).await?;
+                self.send(operation, request(method, url, body, &token)).await
             }
             result => result,
         }
+    }
+
+    async fn send(&self, operation: Operation, request: Request) -> Result<Reply, GraphError> {
+        // The probe asks whether Graph answers at all, so it waits for nothing.
+        if operation != Operation::Probe {
+            self.quota.take(request.method() != Method::GET).await;
+        }
+        let result = self.transport.send(operation, request).await;
+        match &result {
+            Ok(Reply { limit_used: Some(used), .. }) => self.quota.used(*used),
+            Err(GraphError { kind: ErrorKind::Throttled { retry_after, scope }, .. }) => {
+                self.quota.throttled(retry_after.unwrap_or(retry::THROTTLED), *scope);
+            }
+            _ => {}
+        }
+        result
     }
 
     /// Sends a GET and reads its JSON.
@@ -129,6 +180,9 @@ fn request(method: Method, url: Url, body: Option<&Value>, token: &Token) -> Req
     let headers = request.headers_mut();
     headers.insert(AUTHORIZATION, token.header.clone());
     headers.insert(CLIENT_REQUEST_ID, HeaderValue::from_str(&id).expect("a UUID is a header"));
+    // Where Graph throttles, it begins with the low ones (Graph throttling guidance).
+    let priority = if quota::lane() == Lane::Urgent { "High" } else { "Low" };
+    headers.insert(PRIORITY, HeaderValue::from_static(priority));
     match body {
         Some(body) => {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use reqwest::{StatusCode, header::HeaderMap};
 use serde_json::Value;
 
-use super::{operation::Operation, retry::retry_after};
+use super::{operation::Operation, quota::Scope, retry::retry_after};
 
 /// The longest message that is kept, in characters.
 const MAX_MESSAGE: usize = 500;
@@ -17,6 +17,8 @@ pub enum ErrorKind {
     Throttled {
         /// What Graph asks to wait, if it says so.
         retry_after: Option<Duration>,
+        /// Which limit was reached.
+        scope: Scope,
     },
     /// No answer, a failure of the service, or a concurrent write: the same may succeed later.
     Transient {
@@ -79,9 +81,20 @@ impl GraphError {
         headers: &HeaderMap,
         body: &[u8],
     ) -> GraphError {
-        let told = Told::parse(body);
+        let mut told = Told::parse(body);
+        let kind = match kind_of(operation, status, &told, retry_after(headers)) {
+            ErrorKind::Throttled { retry_after, .. } => {
+                let scope = header(headers, "x-ms-throttle-scope");
+                if let Some(limit) = header(headers, "x-ms-throttle-information").or(scope) {
+                    let message = told.message.unwrap_or_default();
+                    told.message = Some(bounded(&format!("{message} ({limit})")));
+                }
+                ErrorKind::Throttled { retry_after, scope: Scope::parse(scope) }
+            }
+            kind => kind,
+        };
         GraphError {
-            kind: kind_of(operation, status, &told, retry_after(headers)),
+            kind,
             operation,
             status: Some(status.as_u16()),
             request_id: request_id(headers).or(told.request_id),
@@ -117,7 +130,11 @@ impl std::error::Error for GraphError {}
 
 /// The `request-id` of an answer.
 pub(super) fn request_id(headers: &HeaderMap) -> Option<String> {
-    Some(headers.get("request-id")?.to_str().ok()?.chars().take(64).collect())
+    Some(header(headers, "request-id")?.chars().take(64).collect())
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
 }
 
 /// A text of bounded length, on one line.
@@ -139,9 +156,17 @@ fn kind_of(
     let mastered = message.contains("on-premises mastered")
         || message.contains("originated within an external service");
     match status.as_u16() {
-        429 | 509 => ErrorKind::Throttled { retry_after },
-        _ if code == "Request_ThrottledTemporarily" => ErrorKind::Throttled { retry_after },
-        400..=407 if operation == Operation::Token => token_kind(code),
+        // "Not yet", from the metadata service.
+        404 | 410 | 429 if operation == Operation::ManagedToken => {
+            ErrorKind::Transient { retry_after }
+        }
+        429 | 509 => ErrorKind::Throttled { retry_after, scope: Scope::parse(None) },
+        _ if code == "Request_ThrottledTemporarily" => {
+            ErrorKind::Throttled { retry_after, scope: Scope::parse(None) }
+        }
+        400..=407 if matches!(operation, Operation::Token | Operation::ManagedToken) => {
+            token_kind(code)
+        }
         401 => ErrorKind::Unauthorized,
         403 => ErrorKind::Forbidden,
         404 => ErrorKind::NotFound,
@@ -250,7 +275,8 @@ mod tests {
     #[test]
     fn the_kind_says_what_to_do() {
         let transient = ErrorKind::Transient { retry_after: None };
-        let throttled = ErrorKind::Throttled { retry_after: None };
+        let scope = Scope::parse(None);
+        let throttled = ErrorKind::Throttled { retry_after: None, scope };
         let mastered = "Unable to update the specified properties for on-premises mastered \
                         Directory Sync objects or objects currently undergoing migration.";
         let external = "Unable to update the specified properties for objects that have \

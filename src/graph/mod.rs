@@ -2,7 +2,7 @@
 //!
 //! [`GraphClient`] sends a request once, renewing the token after a 401; whether and when a failed
 //! one is tried again is for [`retry`] to say and for the caller to do, because only the caller
-//! knows what else waits. [`GraphError`] is typed by what there is to do about it.
+//! knows what else waits. How fast requests may go is the matter of [`quota`]. [`GraphError`] is typed by what there is to do about it.
 
 mod client;
 mod credential;
@@ -10,6 +10,7 @@ mod error;
 mod groups;
 mod operation;
 mod password;
+pub mod quota;
 mod remedy;
 pub mod retry;
 #[cfg(test)]
@@ -20,11 +21,12 @@ mod token;
 mod transport;
 mod user;
 mod users;
+mod wire;
 
 pub use client::{GraphClient, SetupError};
 pub use error::{ErrorKind, GraphError};
 pub use groups::{Closed, Group};
 pub use operation::Operation;
-pub use transport::REQUEST_TIMEOUT;
 pub use user::User;
 pub use users::{Accepted, Filter};
+pub use wire::REQUEST_TIMEOUT;

@@ -7,6 +7,8 @@ use std::fmt;
 pub enum Operation {
     /// A token from the authority.
     Token,
+    /// A token from the machine's own identity.
+    ManagedToken,
     /// A request that concerns no user: is Graph there?
     Probe,
     /// A search for users.
@@ -41,8 +43,9 @@ pub enum Operation {
 
 impl Operation {
     /// Every kind, for metrics.
-    pub const ALL: [Operation; 16] = [
+    pub const ALL: [Operation; 17] = [
         Operation::Token,
+        Operation::ManagedToken,
         Operation::Probe,
         Operation::FindUsers,
         Operation::ReadUser,
@@ -64,6 +67,7 @@ impl Operation {
     pub fn as_str(self) -> &'static str {
         match self {
             Operation::Token => "token",
+            Operation::ManagedToken => "managed_token",
             Operation::Probe => "probe",
             Operation::FindUsers => "find_users",
             Operation::ReadUser => "read_user",
@@ -85,7 +89,7 @@ impl Operation {
     /// The least application permissions that allow it (Graph permissions reference).
     pub fn permissions(self) -> &'static str {
         match self {
-            Operation::Token => "none",
+            Operation::Token | Operation::ManagedToken => "none",
             Operation::Probe
             | Operation::FindUsers
             | Operation::ReadUser
@@ -108,6 +112,7 @@ impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Operation::Token => "getting a token",
+            Operation::ManagedToken => "getting a token of the managed identity",
             Operation::Probe => "probing Graph",
             Operation::FindUsers => "finding the user",
             Operation::ReadUser => "reading the user",

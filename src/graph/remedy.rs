@@ -14,27 +14,19 @@ impl GraphError {
                  graph.quota or find what else uses the tenant's capacity"
                     .into()
             }
-            ErrorKind::Transient { .. } if self.status.is_none() => {
-                "check name resolution, firewall, proxy and CA certificates between this host and \
-                 graph.endpoint and graph.authority"
-                    .into()
-            }
-            ErrorKind::Transient { .. } => {
-                "see the Microsoft 365 service health; replay the dead letter once Graph answers, \
-                 or give Microsoft the request-id"
-                    .into()
-            }
+            ErrorKind::Transient { .. } => transient(self).into(),
             ErrorKind::Unauthorized => {
                 "check that graph.endpoint and graph.authority belong to the same cloud and that \
                  this host's clock is right"
                     .into()
             }
-            ErrorKind::Forbidden => forbidden(self.operation),
+            ErrorKind::Forbidden => forbidden(self),
             ErrorKind::NotFound => {
                 "check that the user exists in Entra and was not deleted there".into()
             }
             ErrorKind::Conflict { property } => format!(
-                "another Entra object has the same {}; change or remove it on one side",
+                "another Entra object has the same {}; change or remove it on one side (a deleted \
+                 user keeps its values for 30 days: look there too)",
                 property.as_deref().unwrap_or("value")
             ),
             ErrorKind::Mastered => {
@@ -42,22 +34,57 @@ impl GraphError {
                  source, or leave it out of apply.attributes"
                     .into()
             }
-            ErrorKind::Refused if self.operation == Operation::UpdateUser => {
-                "correct the value in the directory, or the mapping in apply.attributes".into()
-            }
-            ErrorKind::Refused => {
-                "check graph.endpoint; if it is right, report the code and the request-id".into()
+            ErrorKind::Refused => refused(self),
+            ErrorKind::TokenRefused if self.operation == Operation::ManagedToken => {
+                managed(self.status).into()
             }
             ErrorKind::TokenRefused => token_refused(self.code.as_deref()).into(),
         }
     }
 }
 
+fn transient(error: &GraphError) -> &'static str {
+    match (error.status, error.operation) {
+        (None, Operation::ManagedToken) => {
+            "this host reaches no metadata service: outside Azure use another graph.credential; \
+             inside, let it reach 169.254.169.254, without a proxy"
+        }
+        (None, _) => {
+            "check name resolution, firewall, proxy and CA certificates between this host and \
+             graph.endpoint and graph.authority"
+        }
+        (Some(_), Operation::ManagedToken) => {
+            "the metadata service is not ready; the relay asks again"
+        }
+        (Some(_), _) => {
+            "see the Microsoft 365 service health; replay the dead letter once Graph answers, or \
+             give Microsoft the request-id"
+        }
+    }
+}
+
 /// Besides the permission, sensitive actions on administrators need a directory role (Graph:
 /// working with users, who can perform sensitive actions).
-fn forbidden(operation: Operation) -> String {
-    let permissions = operation.permissions();
-    match operation {
+fn forbidden(error: &GraphError) -> String {
+    match error.code.as_deref() {
+        Some("Authorization_IdentityNotFound") => {
+            return "the app has no service principal in this tenant: give admin consent to it \
+                    there, and check graph.tenant_id"
+                .into();
+        }
+        Some("Directory_QuotaExceeded") => {
+            return "the tenant, or what this app created in it, has reached its limit of objects: \
+                    remove some, or ask Microsoft for more"
+                .into();
+        }
+        _ if error.message.contains("insufficient_claims") => {
+            return "a Conditional Access policy blocks the app: exclude its service principal"
+                .into();
+        }
+        _ => {}
+    }
+    let permissions = error.operation.permissions();
+    match error.operation {
         Operation::SetEnabled
         | Operation::UpdateUser
         | Operation::DeleteUser
@@ -70,17 +97,90 @@ fn forbidden(operation: Operation) -> String {
     }
 }
 
+/// Graph gives most refusals one code, `Request_BadRequest`, so it is the words that tell them
+/// apart. Where they do not, the general advice stands.
+fn refused(error: &GraphError) -> String {
+    let says = |words: &str| error.message.contains(words);
+    let property = quoted_after(&error.message, "property '");
+    let named = property.unwrap_or("the property");
+    if error.status == Some(507) {
+        return "the tenant has reached its quota: remove objects, or ask Microsoft for more"
+            .into();
+    }
+    if says("password complexity") {
+        return "the password does not satisfy Entra's policy: 8 to 256 characters of three kinds, \
+                no banned words; set another one in the directory"
+            .into();
+    }
+    if says("domain portion of the userPrincipalName") {
+        return "verify the domain in Entra, or map the suffix to a verified one in \
+                apply.upn_suffixes"
+            .into();
+    }
+    if says("is read-only") {
+        let named = quoted_after(&error.message, "Property '").unwrap_or(named);
+        return format!("nobody can write {named}: remove it from apply.attributes");
+    }
+    if says("does not exist as a declared property") || says("Could not find a property named") {
+        let named = quoted_after(&error.message, "Property '")
+            .or_else(|| quoted_after(&error.message, "named '"))
+            .unwrap_or(named);
+        return format!("Graph has no property {named}: correct its name in apply.attributes");
+    }
+    match error.operation {
+        Operation::UpdateUser => match property {
+            Some(property) => format!(
+                "correct the value in the directory that {property} is made of, or its mapping in \
+                 apply.attributes"
+            ),
+            None => "correct the value in the directory, or the mapping in apply.attributes".into(),
+        },
+        _ => "check graph.endpoint; if it is right, report the code and the request-id".into(),
+    }
+}
+
+/// The word in quotes behind a prefix that ends with the opening quote.
+fn quoted_after<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(prefix)?;
+    let (name, _) = rest.split_once('\'')?;
+    (!name.is_empty()).then_some(name)
+}
+
+fn managed(status: Option<u16>) -> &'static str {
+    match status {
+        Some(400) => {
+            "assign a managed identity to this host; where it has several, name one in \
+             graph.identity_client_id"
+        }
+        _ => "check that this host may ask for tokens (IDENTITY_HEADER, node policies)",
+    }
+}
+
 /// By the authority's code (Microsoft Entra authentication and authorization error codes).
 fn token_refused(code: Option<&str>) -> &'static str {
     match code.unwrap_or_default().trim_start_matches("AADSTS") {
         "7000215" => {
             "the client secret is wrong: put the secret's value, not its id, into \
-             graph.client_secret_file"
+             graph.client_secret_file; the relay picks it up by itself"
         }
         "7000222" => {
             "the client secret has expired: create a new one in Entra and put it into \
              graph.client_secret_file; the relay picks it up by itself"
         }
+        "700027" => {
+            "upload the certificate of graph.certificate_file to the app registration; the relay \
+             needs no restart"
+        }
+        "700024" => "this host's clock is wrong, or the federated token is too old: mend that",
+        "700021" | "70021" | "700211" | "700212" | "700213" => {
+            "let issuer, subject and audience of the app's federated credential in Entra be those \
+             of the token in graph.federated_token_file"
+        }
+        "50013" | "50027" => {
+            "the authority cannot read the assertion: check graph.certificate_file and \
+             graph.private_key_file, or graph.federated_token_file"
+        }
+        "7000218" => "the authority wants a secret or an assertion: check graph.credential",
         "700016" => {
             "the tenant knows no such application: check graph.client_id and graph.tenant_id"
         }
@@ -95,44 +195,17 @@ fn token_refused(code: Option<&str>) -> &'static str {
         }
         "53003" => "a Conditional Access policy blocks the app: exclude its service principal",
         "secret_file" => "make the file that graph.client_secret_file names readable to the relay",
-        _ => "check graph.tenant_id, graph.client_id and graph.client_secret_file",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn error(kind: ErrorKind, operation: Operation, code: Option<&str>) -> GraphError {
-        GraphError {
-            kind,
-            operation,
-            code: code.map(Into::into),
-            ..GraphError::unanswered(operation, String::new())
+        "federated_token_file" => {
+            "make the file that graph.federated_token_file names readable to the relay"
         }
-    }
-
-    #[test]
-    fn a_missing_right_is_named() {
-        let blocked = error(ErrorKind::Forbidden, Operation::SetEnabled, None).remedy();
-        assert!(blocked.contains("User.EnableDisableAccount.All"), "{blocked}");
-        assert!(blocked.contains("Privileged Authentication Administrator"), "{blocked}");
-        let revoke = error(ErrorKind::Forbidden, Operation::RevokeSessions, None).remedy();
-        assert!(revoke.contains("User.RevokeSessions.All"), "{revoke}");
-    }
-
-    #[test]
-    fn the_authoritys_codes_have_their_own_remedies() {
-        for (code, word) in [
-            ("AADSTS7000215", "value"),
-            ("AADSTS7000222", "expired"),
-            ("AADSTS700016", "client_id"),
-            ("AADSTS90002", "tenant_id"),
-            ("secret_file", "readable"),
-            ("AADSTS1", "client_secret_file"),
-        ] {
-            let remedy = error(ErrorKind::TokenRefused, Operation::Token, Some(code)).remedy();
-            assert!(remedy.contains(word), "{code}: {remedy}");
+        "certificate_file" => {
+            "put a PEM certificate with an RSA key and that key into graph.certificate_file and \
+             graph.private_key_file, readable to the relay"
         }
+        "certificate_expired" => {
+            "make a new certificate, upload it to the app registration and put it into \
+             graph.certificate_file; the relay picks it up by itself"
+        }
+        _ => "check graph.tenant_id, graph.client_id and the credential",
     }
 }

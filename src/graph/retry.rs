@@ -14,7 +14,7 @@ use super::error::ErrorKind;
 pub const ATTEMPTS: u32 = 8;
 
 /// What is waited after a 429 that does not say how long.
-const THROTTLED: Duration = Duration::from_secs(10);
+pub const THROTTLED: Duration = Duration::from_secs(10);
 
 /// The longest wait that an answer can ask for.
 const LONGEST: Duration = Duration::from_secs(600);
@@ -32,7 +32,7 @@ pub enum Next {
 /// failure of the request, so it may go on for ever.
 pub fn next(kind: &ErrorKind, attempt: u32) -> Next {
     match kind {
-        ErrorKind::Throttled { retry_after } => Next::After(retry_after.unwrap_or(THROTTLED)),
+        ErrorKind::Throttled { retry_after, .. } => Next::After(retry_after.unwrap_or(THROTTLED)),
         ErrorKind::Transient { .. } | ErrorKind::Unauthorized | ErrorKind::TokenRefused
             if attempt >= ATTEMPTS =>
         {
@@ -71,9 +71,10 @@ mod tests {
     #[test]
     fn being_throttled_never_ends_and_the_rest_ends_soon() {
         let retry_after = Some(Duration::from_secs(7));
-        let throttled = ErrorKind::Throttled { retry_after };
+        let scope = crate::graph::quota::Scope { writes: true, own: true };
+        let throttled = ErrorKind::Throttled { retry_after, scope };
         assert_eq!(next(&throttled, 1000), Next::After(Duration::from_secs(7)));
-        let silent = ErrorKind::Throttled { retry_after: None };
+        let silent = ErrorKind::Throttled { retry_after: None, scope };
         assert_eq!(next(&silent, 1), Next::After(THROTTLED));
         let transient = ErrorKind::Transient { retry_after };
         assert_eq!(next(&transient, 1), Next::After(Duration::from_secs(7)));

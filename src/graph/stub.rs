@@ -11,9 +11,14 @@ use axum::{
     extract::{ConnectInfo, Request},
     http::Response,
 };
+use futures_util::future::BoxFuture;
 use serde_json::Value;
 
 use crate::config::{Secret, model::Graph};
+
+/// A server in this process, without sockets. None: it closed the connection.
+pub(crate) type Local =
+    Arc<dyn Fn(reqwest::Request) -> BoxFuture<'static, Option<super::wire::Answer>> + Send + Sync>;
 
 /// A request as it arrived.
 #[derive(Debug, Clone)]

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use backoff::{ExponentialBackoff, ExponentialBackoffBuilder, backoff::Backoff as _};
 
-/// Delays that double up to a ceiling, each spread by half of itself to either side, without end.
+/// Delays that double up to a ceiling, without end; each is anywhere between nothing and its full
+/// length ("full jitter"), so that those who failed together do not come back together.
 #[derive(Debug)]
 pub struct Backoff {
     inner: ExponentialBackoff,
@@ -20,20 +21,21 @@ impl Backoff {
             .with_initial_interval(first)
             .with_max_interval(ceiling)
             .with_multiplier(2.0)
-            .with_randomization_factor(0.5)
+            .with_randomization_factor(0.0)
             .with_max_elapsed_time(None)
             .build();
         Backoff { inner, ceiling }
     }
 
-    /// For a server that may be away: from half a second to ten, for a disable waits for it.
+    /// For a server that may be away: half a second to ten at most, for a disable waits for it.
     pub fn reconnect() -> Backoff {
         Backoff::new(Duration::from_millis(500), Duration::from_secs(10))
     }
 
     /// The next delay.
     pub fn next_delay(&mut self) -> Duration {
-        self.inner.next_backoff().unwrap_or(self.ceiling).min(self.ceiling)
+        let full = self.inner.next_backoff().unwrap_or(self.ceiling).min(self.ceiling);
+        full.mul_f64(rand::random_range(0.0..=1.0))
     }
 
     /// Waits for the next delay.
@@ -56,10 +58,11 @@ mod tests {
         let (first, ceiling) = (Duration::from_millis(100), Duration::from_secs(2));
         let mut backoff = Backoff::new(first, ceiling);
         let delays: Vec<_> = (0..50).map(|_| backoff.next_delay()).collect();
-        assert!(delays[0] >= first / 2 && delays[0] <= first * 3 / 2);
+        assert!(delays[0] <= first && delays[1] <= first * 2);
         assert!(delays.iter().all(|delay| *delay <= ceiling));
-        assert!(delays[20..].iter().all(|delay| *delay >= ceiling / 2));
+        let long = delays[20..].iter().filter(|delay| **delay > ceiling / 2).count();
+        assert!((1..30).contains(&long), "spread over the whole length: {long} of 30");
         backoff.reset();
-        assert!(backoff.next_delay() <= first * 3 / 2);
+        assert!(backoff.next_delay() <= first);
     }
 }

@@ -18,7 +18,7 @@ use std::{
 
 use jiff::Timestamp;
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder, core::Collector, process_collector::ProcessCollector,
 };
 
@@ -76,6 +76,9 @@ pub struct Metrics {
     write_fights: IntCounterVec,
     /// Answers 429.
     pub graph_throttled: IntCounter,
+    /// The part of the quota of writes that is left now.
+    pub quota_available: Gauge,
+    credential_expires: IntGaugeVec,
     /// Whether consumption is paused, by an outage of Graph or because Graph asked to wait.
     pub graph_paused: IntGauge,
     /// Whether directory and Entra were never compared since the last baseline.
@@ -253,6 +256,23 @@ impl Metrics {
                 &registry,
                 IntCounter::new("relay_graph_throttled_total", "Answers 429 from Graph"),
             ),
+            quota_available: add(
+                &registry,
+                Gauge::new(
+                    "relay_quota_available_ratio",
+                    "Part of graph.quota, as far as this process has it, that is left for writes",
+                ),
+            ),
+            credential_expires: add(
+                &registry,
+                IntGaugeVec::new(
+                    Opts::new(
+                        "relay_graph_credential_expires_timestamp_seconds",
+                        "When the credential expires, where it says so, by kind of credential",
+                    ),
+                    &["credential"],
+                ),
+            ),
             graph_paused: add(
                 &registry,
                 IntGauge::new(
@@ -315,6 +335,7 @@ impl Metrics {
     }
 
     fn initialise(&self) {
+        self.quota_available.set(1.0);
         for kind in Kind::ALL {
             self.propagation.with_label_values(&[kind.as_str()]);
             self.published.with_label_values(&[kind.as_str()]);
@@ -423,6 +444,11 @@ impl Metrics {
         self.write_fights.with_label_values(&[FIGHTS[usize::from(goes_on)]]).inc();
     }
 
+    /// When a credential expires, in seconds of Unix time.
+    pub fn credential_expires(&self, credential: &str, at: i64) {
+        self.credential_expires.with_label_values(&[credential]).set(at);
+    }
+
     /// A request to tell a user again was handled; `why` is none where it could not be read.
     pub fn refreshed(&self, why: Option<Why>, outcome: RefreshOutcome) {
         let why = why.map_or("unknown", why_label);
@@ -510,7 +536,12 @@ mod tests {
         metrics.graph_request("patch_user", 429, 0.1);
         let minute = std::time::Duration::from_secs(60);
         metrics.oldest_unsettled(Lane::Bulk, Instant::now().checked_sub(minute));
+        assert!(text.contains("relay_quota_available_ratio 1"));
+        let expiry = "relay_graph_credential_expires_timestamp_seconds";
+        assert!(!text.contains(expiry), "not known is not zero");
+        metrics.credential_expires("certificate", 7);
         let text = metrics.render();
+        assert!(text.contains("expires_timestamp_seconds{credential=\"certificate\"} 7"));
         assert!(text.contains("relay_events_published_total{type=\"account.disabled\"} 1"));
         assert!(text.contains("relay_graph_throttled_total 1"));
         assert!(text.contains("relay_oldest_unsettled_seconds{lane=\"bulk\"} 6"));

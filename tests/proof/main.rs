@@ -11,6 +11,7 @@ mod observed;
 mod other_directories;
 mod outage;
 mod parts;
+mod proxy;
 mod queue_contract;
 mod queue_rabbitmq;
 mod reaches_graph;

@@ -1,12 +1,15 @@
 //! The consumers from the queue to Graph, against the sandbox's Graph over TCP.
 
+mod answers;
 mod applying;
 mod coexistence;
 mod giving_up;
 mod membership;
 mod memory;
+mod outage;
 mod parking;
 mod provisioning;
+mod quota;
 mod take_over;
 mod trust;
 mod waiting;
@@ -24,7 +27,7 @@ use super::{Consumer, Pace, Rules, run_at};
 use crate::{
     config::{
         Secret,
-        model::{Apply, Graph, Parking},
+        model::{Apply, Graph, Parking, Percent, Quota},
     },
     event::{Detail, Event, Identity, Kind, Lane, Reason, Reference, source_of},
     graph::GraphClient,
@@ -52,6 +55,8 @@ struct World {
     health: Health,
     shutdown: CancellationToken,
     consumer: Option<JoinHandle<()>>,
+    /// Whether Graph is reached without sockets, so that the clock can be turned.
+    local: bool,
 }
 
 impl World {
@@ -84,7 +89,15 @@ impl World {
             health: Health::new(super::PARTS),
             shutdown,
             consumer: None,
+            local: false,
         }
+    }
+
+    /// A world in which waiting takes no time: for tests that pause the clock. Its pace is that
+    /// of every day.
+    async fn timeless(options: Options) -> World {
+        let pace = Pace { take_over: Duration::ZERO, ..Pace::default() };
+        World { local: true, pace, ..World::with(options).await }
     }
 
     fn config(&self) -> Graph {
@@ -95,6 +108,7 @@ impl World {
             tenant_id: options.tenant_id.clone(),
             client_id: options.client_id.clone(),
             client_secret: Some(Secret::new(options.client_secret.clone())),
+            quota: if self.local { Quota::default() } else { plenty() },
             ..Graph::default()
         }
     }
@@ -104,10 +118,19 @@ impl World {
     }
 
     fn start_with(&mut self, config: &Graph) {
+        let client = match self.local {
+            true => GraphClient::local(config, self.graph.local()),
+            false => GraphClient::new(config).expect("client"),
+        };
+        self.start_as(client);
+    }
+
+    fn start_as(&mut self, client: GraphClient) {
         let consumer = Consumer {
             broker: Arc::new(self.queue.clone()),
-            graph: Arc::new(GraphClient::new(config).expect("client")),
+            graph: Arc::new(client),
             rules: Rules::new(&self.rules, &[]).expect("rules"),
+            partitions: 1,
             parking: self.parking.clone(),
             max_age: self.max_age,
             source: source(),
@@ -184,6 +207,11 @@ impl World {
         self.shutdown.cancel();
         self.consumer.take().expect("started").await.expect("consumer");
     }
+}
+
+/// Where time is real nobody waits for the quota.
+fn plenty() -> Quota {
+    Quota { writes: 100_000, urgent_reserve: Percent(0), ..Quota::default() }
 }
 
 fn source() -> String {

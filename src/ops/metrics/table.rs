@@ -13,10 +13,12 @@ use prometheus::proto::{MetricFamily, MetricType};
 use super::Metrics;
 use crate::config::Role;
 
-/// Everything that a process exports from its start on.
+/// Everything that a process can export.
 fn families() -> Vec<MetricFamily> {
     let metrics = Metrics::new();
     metrics.started(Role::Run);
+    // Told where the credential has an end.
+    metrics.credential_expires("certificate", 0);
     metrics.registry.gather()
 }
 

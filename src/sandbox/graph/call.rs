@@ -1,10 +1,11 @@
 //! One authenticated call: what it may see and do, and who serves it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::http::Method;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::error::GraphError;

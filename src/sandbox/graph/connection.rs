@@ -13,13 +13,18 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
 /// The switch of one connection.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Connection(Arc<AtomicBool>);
 
 impl Connection {
     /// Makes the next write fail, which closes the socket with a reset.
     pub(super) fn cut(&self) {
         self.0.store(true, Ordering::Relaxed);
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_cut(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
     }
 }
 

@@ -11,25 +11,30 @@
 //! | `properties`, `forms` | the table of user properties, and what their values look like |
 //! | `record`, `user`, `group`, `store` | objects, compactly, with indexes |
 //! | `connection`, `server`, `exchange` | TCP and HTTP around one request |
-//! | `signin`, `token`, `permissions`, `roles` | who may do what |
+//! | `signin`, `assertion`, `token`, `permissions`, `roles` | who may do what |
 //! | `resource`, `call` | from a path to the function that serves it |
 //! | `users`, `members`, `deleted`, `references` | those functions |
 //! | `changes`, `update` | what a body asks for, and writing it |
 //! | `query`, `filter`, `lexer` | query options |
 //! | `error`, `throttle`, `faults`, `log` | refusals, quotas, faults, the log |
 
+mod assertion;
 #[cfg(test)]
 mod bench;
 mod call;
 mod changes;
 mod connection;
 mod deleted;
+#[cfg(test)]
+mod description;
 mod error;
 mod exchange;
 mod faults;
 mod filter;
 mod forms;
 mod group;
+#[cfg(test)]
+mod in_process;
 mod lexer;
 mod log;
 mod members;
@@ -69,7 +74,7 @@ use self::server::{Shared, State};
 pub use self::faults::{FaultSet, Faults};
 pub use self::group::GroupKind;
 pub use self::log::{LoggedBody, LoggedRequest};
-pub use self::options::{Options, Rules};
+pub use self::options::{Federation, Options, Rules};
 pub use self::permissions::RELAY_PERMISSIONS;
 pub use self::roles::DirectoryRole;
 pub use self::user::{NewUser, User};

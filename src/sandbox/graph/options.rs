@@ -21,6 +21,10 @@ pub struct Options {
     pub client_id: String,
     /// Its client secret.
     pub client_secret: String,
+    /// Its certificates, in DER form.
+    pub certificates: Vec<Vec<u8>>,
+    /// Whose tokens stand for its secret.
+    pub federation: Option<Federation>,
     /// Application permissions it was granted; by default those the relay needs.
     pub app_roles: Vec<String>,
     /// Directory roles of its service principal; by default User Administrator, without which
@@ -37,6 +41,15 @@ pub struct Options {
     pub log_limit: usize,
     /// What Microsoft's documentation leaves open.
     pub rules: Rules,
+}
+
+/// A federated identity credential: an issuer that the app trusts for one of its subjects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Federation {
+    /// `iss` of its tokens.
+    pub issuer: String,
+    /// `sub` of its tokens.
+    pub subject: String,
 }
 
 /// Behaviour that is not documented, or documented both ways.
@@ -66,6 +79,8 @@ impl Default for Options {
                 .into(),
             client_id: "a7d2c9e4-1b3f-4c58-8e0a-6f9d7b2c4e11".to_owned(),
             client_secret: "sandbox-client-secret".to_owned(),
+            certificates: Vec::new(),
+            federation: None,
             app_roles: RELAY_PERMISSIONS.map(str::to_owned).into(),
             directory_roles: vec![DirectoryRole::UserAdministrator],
             token_lifetime: Duration::from_secs(3599),

@@ -1,7 +1,7 @@
 //! HTTP in, HTTP out: reading requests, faults, authentication, quota, log.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
@@ -11,7 +11,7 @@ use axum::routing::{any, post};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::call::Call;
@@ -101,7 +101,7 @@ impl Shared {
         let mut cost = Cost::default();
         let mut state = self.state();
         let answer = self.decide(&mut state, head, path, body, &mut entry, &mut cost);
-        entry.at = Instant::now();
+        entry.at = Instant::now().into_std();
         let status = answer.as_ref().map_or_else(|error| error.status, |answer| answer.status);
         entry.status = answered.then_some(status.as_u16());
         state.log.push(entry);
@@ -279,7 +279,7 @@ async fn token(
 fn entry(head: &request::Parts, exchange: &Exchange) -> LoggedRequest {
     LoggedRequest {
         order: 0,
-        at: Instant::now(),
+        at: Instant::now().into_std(),
         method: head.method.to_string(),
         path: head.uri.to_string(),
         body: LoggedBody::default(),

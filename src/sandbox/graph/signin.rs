@@ -11,8 +11,12 @@ use serde_json::{Value, json};
 use url::form_urlencoded;
 use uuid::Uuid;
 
+use super::assertion;
 use super::options::Options;
 use super::token::is_graph;
+
+/// RFC 7523 section 2.2.
+const BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// A refusal of the token endpoint.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,6 +34,15 @@ impl SignInError {
             "temporarily_unavailable" => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_REQUEST,
         };
+        Self::with_status(status, error, code, message)
+    }
+
+    pub(super) fn with_status(
+        status: StatusCode,
+        error: &'static str,
+        code: u32,
+        message: impl Into<String>,
+    ) -> Self {
         Self { status, error, code, message: message.into() }
     }
 
@@ -102,7 +115,7 @@ pub(super) fn check(
         ));
     }
     let audience = audience(needed("scope")?)?;
-    Credential::read(&field)?.check(options)?;
+    Credential::read(&field)?.check(options, tenant)?;
     Ok(audience)
 }
 
@@ -110,14 +123,17 @@ pub(super) fn check(
 enum Credential<'f> {
     Secret(&'f str),
     /// A JWT signed with a registered certificate, or of a federated identity.
-    Assertion,
+    Assertion(&'f str),
 }
 
 impl<'f> Credential<'f> {
     fn read(field: &impl Fn(&str) -> Option<&'f str>) -> Result<Self, SignInError> {
         match (field("client_secret"), field("client_assertion")) {
             (Some(secret), _) => Ok(Self::Secret(secret)),
-            (None, Some(_)) => Ok(Self::Assertion),
+            (None, Some(assertion)) if field("client_assertion_type") == Some(BEARER) => {
+                Ok(Self::Assertion(assertion))
+            }
+            (None, Some(_)) => Err(missing("client_assertion_type")),
             (None, None) => Err(SignInError::new(
                 "invalid_client",
                 7000218,
@@ -127,7 +143,7 @@ impl<'f> Credential<'f> {
         }
     }
 
-    fn check(&self, options: &Options) -> Result<(), SignInError> {
+    fn check(&self, options: &Options, tenant: &str) -> Result<(), SignInError> {
         match self {
             Self::Secret(secret) if *secret == options.client_secret => Ok(()),
             Self::Secret(_) => Err(SignInError::new(
@@ -136,12 +152,7 @@ impl<'f> Credential<'f> {
                 "Invalid client secret provided. Ensure the secret being sent in the request is \
                  the client secret value, not the client secret ID.",
             )),
-            Self::Assertion => Err(SignInError::new(
-                "invalid_client",
-                700027,
-                "The certificate with identifier used to sign the client assertion is not \
-                 registered on application.",
-            )),
+            Self::Assertion(jwt) => assertion::check(options, tenant, jwt),
         }
     }
 }
@@ -206,7 +217,7 @@ mod tests {
         assert_eq!(with(&options.client_id, "nobody"), (400, 700016));
         assert_eq!(with(&options.client_secret, "guess"), (401, 7000215));
         assert_eq!(with("client_secret", "secret"), (401, 7000218));
-        assert_eq!(with("client_secret", "client_assertion"), (401, 700027));
+        assert_eq!(with("client_secret", "client_assertion"), (400, 900144));
         assert_eq!(with(".default", "User.Read"), (400, 1002012));
         assert_eq!(with("graph.microsoft.com", "vault.azure.net"), (400, 500011));
         assert_eq!(

@@ -3,7 +3,9 @@
 //! Source: "Microsoft Graph service-specific throttling limits", identity and access, on
 //! learn.microsoft.com.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// A bucket that fills evenly; a refused take counts against it too, as Graph counts throttled
 /// calls, down to one capacity below empty.

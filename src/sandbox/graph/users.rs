@@ -78,7 +78,7 @@ pub(super) fn create(call: &mut Call<'_>) -> Result<Answer, GraphError> {
     update::apply(&mut user, changes, call.now);
     call.concerned = Some(user.id);
     if !call.lag.is_zero() {
-        call.store.created.insert(user.id, std::time::Instant::now());
+        call.store.created.insert(user.id, tokio::time::Instant::now());
     }
     let shown = entity(call.context("users/$entity"), &user, &Query::default());
     call.store.insert(user);

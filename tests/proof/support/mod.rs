@@ -1,6 +1,6 @@
 //! The servers and helpers that the tests stand on.
 
-mod ca;
+pub mod ca;
 pub mod dirsrv;
 mod http;
 mod loopback;

@@ -28,6 +28,7 @@ pub struct Setup {
     folder: TempDir,
     loopback: Loopback,
     config: Value,
+    environment: Vec<(String, String)>,
 }
 
 impl Setup {
@@ -39,7 +40,8 @@ impl Setup {
         let control = format!("unix:{}", folder.path().join("control.sock").display());
         let state = folder.path().join("watcher.redb");
         let queue = folder.path().join("queue.redb");
-        Setup { folder, loopback, config: Value::Object(Map::new()) }
+        let (config, environment) = (Value::Object(Map::new()), Vec::new());
+        Setup { folder, loopback, config, environment }
             .set("admin.listen", listen)
             .set("control.listen", control)
             .set("state.path", state)
@@ -51,6 +53,12 @@ impl Setup {
         let value = serde_json::to_value(value).expect("a configuration value");
         let slot = key.split('.').fold(&mut self.config, |section, name| &mut section[name]);
         *slot = value;
+        self
+    }
+
+    /// Sets a variable of the environment, which is empty otherwise.
+    pub fn environment(mut self, name: &str, value: &str) -> Setup {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -122,7 +130,7 @@ impl Setup {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_entra-relay"));
-        command.env_clear().current_dir(self.folder());
+        command.env_clear().envs(self.environment.iter().cloned()).current_dir(self.folder());
         command.arg("--config").arg(self.write()).args(arguments);
         command
     }
