@@ -22,6 +22,7 @@
 //! | [`consumer`] | filter → coalesce → plan → settle |
 //! | [`signing`] | whose events they are: ed25519 keys and signatures |
 //! | [`graph`] | Microsoft Graph: token, client, errors |
+//! | [`reconcile`] | directory and Entra compared, whole |
 //! | [`ops`] | metrics, health, tracing, shutdown |
 //! | [`net`] | what every connection shares: TLS trust, backoff |
 //! | [`cli`] | one file per subcommand |
@@ -40,6 +41,7 @@ pub mod mapping;
 pub mod net;
 pub mod ops;
 pub mod queue;
+pub mod reconcile;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod signing;

@@ -1,13 +1,20 @@
 //! The command line: one file per subcommand.
 
+mod both;
+mod confirm;
 mod dead_letters;
 #[cfg(feature = "sandbox")]
 mod demo;
 mod filters;
 mod healthcheck;
+mod held;
 mod keygen;
+mod pause;
 mod reach;
+mod reconcile;
 mod run;
+mod sync;
+mod table;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -15,7 +22,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::{
     config::{Invalid, Role},
-    ops::{log, shutdown},
+    ops::{control::protocol::Request, log, shutdown},
 };
 
 /// What the exit codes mean, for scripts.
@@ -73,17 +80,22 @@ enum Command {
     DeadLetters(dead_letters::Arguments),
     /// Asks the process that runs here whether it is well; for containers.
     Healthcheck(healthcheck::Arguments),
+    /// Shows, approves or rejects what the guard holds.
+    Held(held::Arguments),
+    /// Has users told again now, and waits until Entra agrees.
+    Sync(sync::Arguments),
+    /// Compares every user in scope with Entra.
+    Reconcile(reconcile::Arguments),
+    /// Stops applying, also over a restart; events wait in the queue.
+    Pause,
+    /// Goes on applying.
+    Resume,
 }
 
 /// Runs a command and says how it ended.
 pub fn main(arguments: Arguments) -> ExitCode {
-    let quiet = match &arguments.command {
-        #[cfg(feature = "sandbox")]
-        Command::Demo(_) => true,
-        Command::Keygen(_) | Command::DeadLetters(_) | Command::Healthcheck(_) => true,
-        Command::Run | Command::Watch | Command::Apply => false,
-    };
-    log::start(arguments.log_format, quiet);
+    let runs = matches!(arguments.command, Command::Run | Command::Watch | Command::Apply);
+    log::start(arguments.log_format, !runs);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failure(&error.into()),
@@ -107,6 +119,15 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
             dead_letters::main(what, &arguments.config, arguments.output, shutdown).await
         }
         Command::Healthcheck(how) => healthcheck::main(&how, &arguments.config).await,
+        Command::Held(what) => {
+            held::main(what, &arguments.config, arguments.output, shutdown).await
+        }
+        Command::Sync(who) => sync::main(who, &arguments.config, arguments.output, shutdown).await,
+        Command::Reconcile(how) => {
+            reconcile::main(how, &arguments.config, arguments.output, shutdown).await
+        }
+        Command::Pause => pause::main(&arguments.config, Request::Pause).await,
+        Command::Resume => pause::main(&arguments.config, Request::Resume).await,
     }
 }
 

@@ -7,9 +7,12 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     config::{self, Role},
-    ops::control::{
-        Client, Peer, Service,
-        protocol::{Reply, Request},
+    ops::{
+        control::{
+            Client, Peer, Service, Watching,
+            protocol::{Reply, Request},
+        },
+        pause::Pause,
     },
     queue,
 };
@@ -37,11 +40,19 @@ pub async fn ask(path: &Path, request: Request) -> anyhow::Result<Replies> {
         client.send(&request).await?;
         return Ok(Replies::Running(Box::new(client)));
     }
-    let service = Service::new(queue::open(&config.broker)?);
+    let pause = Pause::of(&config.control);
+    let service = Service::new(queue::open(&config.broker)?, Watching::nobody(&config), pause);
     let peer = Peer::own()?;
     let (sender, replies) = mpsc::channel(REPLIES);
     let work = async move { service.answer(request, &peer, sender).await };
     Ok(Replies::Own { replies, _work: AbortOnDropHandle::new(tokio::spawn(work)) })
+}
+
+/// Sends a request of which only the end matters.
+pub async fn tell(path: &Path, request: Request) -> anyhow::Result<()> {
+    let mut replies = ask(path, request).await?;
+    while replies.next().await?.is_some() {}
+    Ok(())
 }
 
 impl Replies {

@@ -12,7 +12,7 @@ use crate::{
     graph::{ErrorKind, GraphClient},
     ops::{
         admin::Admin, control, dead_letters::keep_counted, health::Health, metrics::METRICS,
-        queue_depth::keep_measured, shutdown::GRACE,
+        pause::Pause, queue_depth::keep_measured, shutdown::GRACE,
     },
     queue::{self, Broker, QueueError, letters::Desk},
     signing::Keys,
@@ -70,8 +70,10 @@ impl Relay {
             Ok(()) => {}
         }
         let mut tasks = JoinSet::new();
+        let pause = Pause::of(&config.control);
+        let mut watching = control::Watching::Elsewhere;
         if role.applies() {
-            let consumer = consumer(&config, &keys, Arc::clone(&broker), &health).await?;
+            let consumer = consumer(&config, &keys, Arc::clone(&broker), &health, &pause).await?;
             let shutdown = shutdown.clone();
             tasks.spawn(async move {
                 consumer::run(consumer, shutdown).await;
@@ -81,9 +83,11 @@ impl Relay {
         if role.watches() {
             let watcher =
                 Watcher::new(&config, keys, Arc::clone(&broker), health.clone(), shutdown.clone())?;
+            watching = control::Watching::Here(watcher.orders());
             tasks.spawn(async move { Ok(watcher.run().await?) });
         }
-        serve_tools(&mut tasks, control, &broker, &shutdown);
+        let service = control::Service::new(Arc::clone(&broker), watching, pause);
+        serve_tools(&mut tasks, (control, service), &broker, &shutdown);
         tokio::spawn(admin.serve(health.clone(), shutdown.clone()));
         Ok(Relay { tasks, address, health, shutdown })
     }
@@ -144,11 +148,11 @@ impl Relay {
 /// what was given up.
 fn serve_tools(
     tasks: &mut JoinSet<anyhow::Result<()>>,
-    control: control::Server,
+    (control, service): (control::Server, control::Service),
     broker: &Arc<dyn Broker>,
     shutdown: &CancellationToken,
 ) {
-    let service = Arc::new(control::Service::new(Arc::clone(broker)));
+    let service = Arc::new(service);
     let (desk, end) = (Desk::new(Arc::clone(broker)), shutdown.clone());
     tasks.spawn(async move {
         control.serve(service, end).await;
@@ -171,6 +175,7 @@ async fn consumer(
     keys: &Keys,
     broker: Arc<dyn Broker>,
     health: &Health,
+    pause: &Pause,
 ) -> anyhow::Result<Consumer> {
     let graph = GraphClient::new(&config.graph)?;
     match graph.probe().await {
@@ -191,5 +196,6 @@ async fn consumer(
         source: source_of(&config.directory.base_dn),
         verifier: Arc::clone(&keys.verifier),
         health: health.clone(),
+        pause: pause.subscribe(),
     })
 }

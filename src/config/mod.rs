@@ -27,6 +27,8 @@ pub enum Role {
     Apply,
     /// Both in one process.
     Run,
+    /// A command that compares directory and Graph.
+    Compare,
     /// A command of the command line: the queue alone.
     Tool,
 }
@@ -38,18 +40,19 @@ impl Role {
             Role::Watch => "watch",
             Role::Apply => "apply",
             Role::Run => "run",
+            Role::Compare => "compare",
             Role::Tool => "tool",
         }
     }
 
     /// Whether the directory is read.
     pub fn watches(self) -> bool {
-        matches!(self, Role::Watch | Role::Run)
+        matches!(self, Role::Watch | Role::Run | Role::Compare)
     }
 
     /// Whether Graph is written.
     pub fn applies(self) -> bool {
-        matches!(self, Role::Apply | Role::Run)
+        matches!(self, Role::Apply | Role::Run | Role::Compare)
     }
 }
 

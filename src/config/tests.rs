@@ -265,3 +265,16 @@ fn each_credential_asks_for_what_it_needs_and_for_nothing_else() {
         .replace("  client_id: app\n  client_secret_file: /run/secrets/graph\n", "");
     parse(&text, &[], Role::Run).expect("the machine knows tenant and app");
 }
+
+#[test]
+fn what_must_not_leave_is_neither_needed_nor_mapped() {
+    let text = r#"
+apply:
+  attributes: { jobTitle: title }
+  never: [Title, sAMAccountName]
+  anonymize: [employeeID]
+"#;
+    let error = parse(text, &[], Role::Watch).expect_err("refused");
+    let of = |key: &str| error.problems.iter().filter(|problem| problem.key == key).count();
+    assert_eq!((of("apply.never"), of("apply.anonymize_key_file")), (2, 1), "{error}");
+}

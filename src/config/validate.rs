@@ -8,6 +8,8 @@ use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 use url::{Host, Url};
 use uuid::Uuid;
 
+mod privacy;
+
 use super::{
     Config, Problem, Role,
     model::{BindMethod, BrokerKind, Source},
@@ -42,6 +44,8 @@ pub fn problems(config: &Config, role: Role) -> Vec<Problem> {
     parking(config, &mut found);
     mappings(config, &mut found);
     groups(config, &mut found);
+    privacy::problems(config, role, &mut found);
+    guard(config, &mut found);
     not_yet(config, &mut found);
     intervals(config, &mut found);
     if config.admin.listen.parse::<std::net::SocketAddr>().is_err() {
@@ -165,7 +169,7 @@ fn broker(config: &Config, role: Role, found: &mut Vec<Problem>) {
         );
     }
     if broker.kind == BrokerKind::Embedded {
-        if !matches!(role, Role::Run | Role::Tool) {
+        if !matches!(role, Role::Run | Role::Compare | Role::Tool) {
             found.push(
                 Problem::at(
                     "broker.kind",
@@ -200,7 +204,8 @@ fn broker(config: &Config, role: Role, found: &mut Vec<Problem>) {
 /// Who signs, and who asks for signatures.
 fn signing(config: &Config, role: Role, found: &mut Vec<Problem>) {
     let security = &config.security;
-    if security.allow_unsigned {
+    // Who only compares neither tells nor believes anything.
+    if security.allow_unsigned || role == Role::Compare {
         return;
     }
     let broker = &config.broker;
@@ -284,6 +289,14 @@ fn groups(config: &Config, found: &mut Vec<Problem>) {
     }
 }
 
+fn guard(config: &Config, found: &mut Vec<Problem>) {
+    let percent = config.guard.max_percent;
+    if !(1..=100).contains(&percent) {
+        let remedy = "write 1 to 100; 100 counts numbers alone";
+        found.push(Problem::at("guard.max_percent", "is no share", remedy).with_value(percent));
+    }
+}
+
 /// What the format has room for and this version cannot do: refused, so that nobody relies on it.
 fn not_yet(config: &Config, found: &mut Vec<Problem>) {
     let directory = &config.directory;
@@ -307,8 +320,6 @@ fn not_yet(config: &Config, found: &mut Vec<Problem>) {
             "leave it empty",
         ),
         ("scope.groups", !config.scope.groups.is_empty(), "leave it empty"),
-        ("apply.never", !config.apply.never.is_empty(), "leave it empty"),
-        ("apply.anonymize", !config.apply.anonymize.is_empty(), "leave it empty"),
         ("passwords.enabled", config.passwords.enabled, "set it to false"),
     ];
     for (key, asked_for, remedy) in refusals {

@@ -1,8 +1,8 @@
 //! One lane: subscribes, and subscribes again when the queue was lost or Graph is back.
 
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc};
 
-use tokio::time::interval;
+use tokio::{sync::watch, time::interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -44,6 +44,8 @@ pub struct Lane {
     pub verifier: Arc<Verifier>,
     /// Where the lane tells that it works.
     pub health: Health,
+    /// Whether applying is paused by command.
+    pub pause: watch::Receiver<bool>,
     /// Waits.
     pub pace: Pace,
 }
@@ -55,21 +57,30 @@ impl Lane {
         let in_hand = InHand::new(self.lane);
         let mut settled = Recent::new(REMEMBERED);
         let mut backoff = Backoff::new(self.pace.queue.0, self.pace.queue.1);
-        while let Some(subscribed) = shutdown.run_until_cancelled(self.subscribe()).await {
-            let end = match subscribed {
-                Ok(subscriber) => {
-                    info!(lane, "receiving");
-                    self.health.ready(self.part());
-                    let session = Session::new(self, &in_hand, &mut settled);
-                    let end = session.serve(subscriber, shutdown, &mut backoff).await;
-                    self.settler.lost(self.lane);
-                    end
+        while !shutdown.is_cancelled() {
+            let stop = shutdown.child_token();
+            let serve = async {
+                match stop.run_until_cancelled(self.subscribe()).await {
+                    Some(Ok(subscriber)) => {
+                        info!(lane, "receiving");
+                        self.health.ready(self.part());
+                        let session = Session::new(self, &in_hand, &mut settled);
+                        let end = session.serve(subscriber, &stop, &mut backoff).await;
+                        self.settler.lost(self.lane);
+                        end
+                    }
+                    Some(Err(error)) => End::Lost(error),
+                    None => End::Shutdown,
                 }
-                Err(error) => End::Lost(error),
+            };
+            let end = tokio::select! {
+                end = serve => end,
+                never = self.stop_when_paused(&stop) => match never {},
             };
             let wait = async {
                 match end {
-                    End::Shutdown => shutdown.cancelled().await,
+                    // By the pause, if not by the shutdown.
+                    End::Shutdown => self.wait_for_resume().await,
                     End::Lost(error) => {
                         warn!(lane, %error, "the subscription ended, subscribing again");
                         self.health.beat(self.part());
@@ -87,6 +98,31 @@ impl Lane {
                 return;
             }
         }
+    }
+
+    /// Ends the session once applying is paused: what is at work is finished, and the rest stays
+    /// in the queue, or goes to another consumer.
+    async fn stop_when_paused(&self, stop: &CancellationToken) -> Infallible {
+        if self.pause.clone().wait_for(|paused| *paused).await.is_ok() {
+            stop.cancel();
+        }
+        std::future::pending().await
+    }
+
+    async fn wait_for_resume(&self) {
+        let (lane, mut pause) = (self.lane.as_str(), self.pause.clone());
+        info!(lane, "paused by command");
+        self.health.ready(self.part());
+        self.health.detail(self.part(), "paused by command");
+        let mut beat = interval(BEAT);
+        loop {
+            tokio::select! {
+                _ = pause.wait_for(|paused| !*paused) => break,
+                _ = beat.tick() => self.health.beat(self.part()),
+            }
+        }
+        self.health.detail(self.part(), "");
+        info!(lane, "goes on");
     }
 
     async fn wait_for_graph(&self) {

@@ -21,11 +21,11 @@ mod groups;
 mod in_hand;
 mod lane;
 mod mailbox;
-mod matching;
+pub(crate) mod matching;
 mod outage;
 mod pace;
 mod parking;
-mod plan;
+pub(crate) mod plan;
 mod protected;
 mod ramp;
 mod recent;
@@ -41,6 +41,7 @@ mod tests;
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use rules::{Rules, RulesError};
@@ -75,6 +76,8 @@ pub struct Consumer {
     pub verifier: Arc<Verifier>,
     /// Where each lane tells that it works, under the names of [`PARTS`].
     pub health: Health,
+    /// Whether applying is paused by command.
+    pub pause: watch::Receiver<bool>,
 }
 
 /// The parts of a consumer, by which its health is known: one for each lane.
@@ -88,8 +91,18 @@ pub async fn run(consumer: Consumer, shutdown: CancellationToken) {
 }
 
 async fn run_at(consumer: Consumer, shutdown: CancellationToken, pace: Pace) {
-    let Consumer { broker, graph, rules, partitions, parking, max_age, source, verifier, health } =
-        consumer;
+    let Consumer {
+        broker,
+        graph,
+        rules,
+        partitions,
+        parking,
+        max_age,
+        source,
+        verifier,
+        health,
+        pause,
+    } = consumer;
     let outage = Arc::new(Outage::new(Arc::clone(&graph), pace));
     let rules = Arc::new(rules);
     let applier = Applier::new(Arc::clone(&graph), rules, max_age, Arc::clone(&outage), pace);
@@ -105,6 +118,7 @@ async fn run_at(consumer: Consumer, shutdown: CancellationToken, pace: Pace) {
         source: source.clone(),
         verifier: Arc::clone(&verifier),
         health: health.clone(),
+        pause: pause.clone(),
         pace,
     });
     let lanes = async { tokio::join!(urgent.run(&shutdown), bulk.run(&shutdown)) };

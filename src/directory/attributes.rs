@@ -1,6 +1,6 @@
 //! What Active Directory's attributes mean.
 
-use jiff::Timestamp;
+use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 
 /// `userAccountControl` bits (MS-ADTS 2.2.16).
 pub mod uac {
@@ -32,6 +32,16 @@ pub fn from_filetime(ticks: i64) -> Option<Timestamp> {
 pub fn to_filetime(time: Timestamp) -> i64 {
     let ticks = (time.as_nanosecond() / 100) + i128::from(EPOCH_DIFFERENCE * TICKS);
     i64::try_from(ticks).unwrap_or(i64::MAX)
+}
+
+/// `YYYYMMDDHHMMSS[.fraction]Z` (RFC 4517 section 3.3.13, in the form that servers write).
+pub fn generalized_time(value: &[u8]) -> Option<Timestamp> {
+    let text = std::str::from_utf8(value).ok()?.strip_suffix('Z')?;
+    let (seconds, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let time = DateTime::strptime("%Y%m%d%H%M%S", seconds).ok()?;
+    let nanoseconds = format!("{fraction:0<9}").get(..9)?.parse().ok()?;
+    let time = time.with().subsec_nanosecond(nanoseconds).build().ok()?;
+    Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp())
 }
 
 /// When an account ends, from `accountExpires` (MS-ADA1 2.2): 0 and the largest number both mean
@@ -108,5 +118,14 @@ mod tests {
         assert!(is_machine(parse_uac(4096)));
         assert!(is_machine(parse_uac(532_480)));
         assert_eq!(parse_uac(-2_147_483_136), 0x8000_0200);
+    }
+
+    #[test]
+    fn times_that_are_none_are_refused() {
+        let time = generalized_time(b"20240229235959Z").expect("a time");
+        assert_eq!(time.to_string(), "2024-02-29T23:59:59Z");
+        for text in ["", "Z", "20240230000000Z", "20240101000000", "20240101000000.xZ", "\u{e4}Z"] {
+            assert_eq!(generalized_time(text.as_bytes()), None, "{text}");
+        }
     }
 }

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use ldap3::{Scope, controls::RawControl};
 use uuid::Uuid;
 
 use super::{
     Replica,
+    attributes::generalized_time,
     dirsync::{DIRSYNC, failed, show_deleted},
     doorbell::{How, NOTIFICATION},
     entry::{Attributes, decode_parts},
@@ -122,6 +124,15 @@ pub(super) async fn committed_usn(session: &mut Session) -> Result<u64, Director
     let (done, root) = read(session, "", &[USN]).await?;
     root.and_then(|root| first(&root, USN)?.parse().ok())
         .ok_or_else(|| failed("reading the server's USN", &done))
+}
+
+/// What time it is by the server's clock.
+pub(super) async fn current_time(
+    session: &mut Session,
+) -> Result<Option<Timestamp>, DirectoryError> {
+    const NOW: &str = "currenttime";
+    let (_, root) = read(session, "", &[NOW]).await?;
+    Ok(root.and_then(|root| generalized_time(first(&root, NOW)?.as_bytes())))
 }
 
 /// Whether there is a tombstone, or the object in the recycle bin.

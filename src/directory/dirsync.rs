@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use ldap3::{Scope, controls::RawControl};
 use sha2::{Digest, Sha256};
 use tokio::time::timeout;
@@ -14,7 +15,7 @@ use uuid::Uuid;
 
 use super::{
     Changes, Cursor, Directory, Page, Replica, UsersPage, ber,
-    controller::{Controller, committed_usn, is_tombstone},
+    controller::{Controller, committed_usn, current_time, is_tombstone},
     doorbell::{Bell, How, Listener},
     entry::{Entry, decode_parts},
     error::{DirectoryError, one_line},
@@ -93,6 +94,12 @@ impl Selection {
         let [a, b, c, d, e, f, g, h, ..] = Sha256::digest(selected).0;
         format!("{:016x}", u64::from_be_bytes([a, b, c, d, e, f, g, h]))
     }
+
+    /// Leaves attributes out.
+    fn without(mut self, never: &[String]) -> Selection {
+        self.attributes.retain(|name| !never.iter().any(|it| it.eq_ignore_ascii_case(name)));
+        self
+    }
 }
 
 /// What is read of a domain, and what says when.
@@ -114,6 +121,12 @@ impl Domain {
             doorbell: config.doorbell,
             usn_interval: config.usn_interval,
         }
+    }
+
+    /// Never asks for these attributes.
+    pub fn without(mut self, never: &[String]) -> Domain {
+        self.selection = self.selection.without(never);
+        self
     }
 }
 
@@ -353,6 +366,10 @@ impl Directory for ActiveDirectory {
 
     async fn is_tombstone(&mut self, object: Uuid) -> Result<bool, DirectoryError> {
         is_tombstone(&mut self.session, object).await
+    }
+
+    async fn time(&mut self) -> Result<Option<Timestamp>, DirectoryError> {
+        current_time(&mut self.session).await
     }
 }
 

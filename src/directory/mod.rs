@@ -6,6 +6,7 @@ pub mod attributes;
 mod ber;
 mod controller;
 mod dirsync;
+pub mod dn;
 mod doorbell;
 mod entry;
 mod error;
@@ -21,6 +22,7 @@ mod syncrepl;
 use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use uuid::Uuid;
 
 pub use dirsync::{ActiveDirectory, Domain};
@@ -70,6 +72,11 @@ pub trait Directory: Send {
 
     /// One object, complete, if it exists, is not deleted, and is a user.
     async fn read(&mut self, object: Uuid) -> Result<Option<Entry>, DirectoryError>;
+
+    /// What time it is by the server's clock; none where it does not tell.
+    async fn time(&mut self) -> Result<Option<Timestamp>, DirectoryError> {
+        Ok(None)
+    }
 
     /// A number that moves when anything changes; none where there is none.
     async fn doorbell(&mut self) -> Result<Option<u64>, DirectoryError> {

@@ -36,6 +36,15 @@ impl Source {
         }
     }
 
+    /// Never asks for these attributes.
+    pub fn without(self, never: &[String]) -> Source {
+        match self {
+            Source::Dirsync(domain) => Source::Dirsync(domain.without(never)),
+            Source::PersistentSearch(people) => Source::PersistentSearch(people.without(never)),
+            Source::Syncrepl(people) => Source::Syncrepl(people.without(never)),
+        }
+    }
+
     /// Opens a connection.
     pub async fn connect(&self, login: &Login) -> Result<Box<dyn Directory>, DirectoryError> {
         Ok(match self.clone() {

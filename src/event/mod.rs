@@ -132,6 +132,19 @@ pub enum Reason {
     LockedOut,
 }
 
+impl Reason {
+    /// The name used in output, as on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reason::Disabled => "disabled",
+            Reason::Expired => "expired",
+            Reason::Deleted => "deleted",
+            Reason::ScopeLeft => "scope_left",
+            Reason::LockedOut => "locked_out",
+        }
+    }
+}
+
 /// How a user is known, on both sides. Every event carries it, so consumers need no directory.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {

@@ -13,6 +13,8 @@ pub enum Operation {
     Probe,
     /// A search for users.
     FindUsers,
+    /// All users, and what the tenant is.
+    ListUsers,
     /// One user by its object id.
     ReadUser,
     /// `accountEnabled`.
@@ -70,6 +72,7 @@ impl Operation {
             Operation::ManagedToken => "managed_token",
             Operation::Probe => "probe",
             Operation::FindUsers => "find_users",
+            Operation::ListUsers => "list_users",
             Operation::ReadUser => "read_user",
             Operation::SetEnabled => "set_enabled",
             Operation::UpdateUser => "update_user",
@@ -92,6 +95,7 @@ impl Operation {
             Operation::Token | Operation::ManagedToken => "none",
             Operation::Probe
             | Operation::FindUsers
+            | Operation::ListUsers
             | Operation::ReadUser
             | Operation::FindDeleted
             | Operation::ReadManager => "User.Read.All",
@@ -115,6 +119,7 @@ impl fmt::Display for Operation {
             Operation::ManagedToken => "getting a token of the managed identity",
             Operation::Probe => "probing Graph",
             Operation::FindUsers => "finding the user",
+            Operation::ListUsers => "listing the users",
             Operation::ReadUser => "reading the user",
             Operation::SetEnabled => "setting accountEnabled",
             Operation::UpdateUser => "updating the user",

@@ -1,6 +1,6 @@
 //! A user as Graph shows it.
 
-use serde::{Deserialize, de};
+use serde::{Deserialize, Serialize, Serializer, de};
 use serde_json::{Map, Value};
 
 /// What is always asked for: who it is, and what decides what may be done.
@@ -50,6 +50,12 @@ impl User {
             }
         }
         names.join(",")
+    }
+}
+
+impl Serialize for User {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.properties.serialize(serializer)
     }
 }
 

@@ -81,6 +81,8 @@ pub struct Metrics {
     credential_expires: IntGaugeVec,
     /// Whether consumption is paused, by an outage of Graph or because Graph asked to wait.
     pub graph_paused: IntGauge,
+    /// Whether applying is paused by command.
+    pub paused: IntGauge,
     /// Whether directory and Entra were never compared since the last baseline.
     pub unreconciled: IntGauge,
     compared_at: IntGauge,
@@ -279,6 +281,10 @@ impl Metrics {
                     "relay_graph_paused",
                     "1 while consumption waits for Graph to come back",
                 ),
+            ),
+            paused: add(
+                &registry,
+                IntGauge::new("relay_paused", "1 while applying is paused by command"),
             ),
             unreconciled: add(
                 &registry,

@@ -6,5 +6,6 @@ pub mod dead_letters;
 pub mod health;
 pub mod log;
 pub mod metrics;
+pub mod pause;
 pub mod queue_depth;
 pub mod shutdown;

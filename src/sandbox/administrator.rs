@@ -60,6 +60,12 @@ impl Administrator {
         self.replace(dn, attribute, value.as_bytes().to_vec()).await
     }
 
+    /// Takes the values of an attribute away.
+    pub async fn clear(&mut self, dn: &str, attribute: &str) -> Result<(), AdministratorError> {
+        let change = Mod::Replace(attribute.as_bytes().to_vec(), HashSet::new());
+        within(self.ldap.modify(dn, vec![change])).await
+    }
+
     /// Sets a password, as MS-ADTS 3.1.1.3.1.5 wants it: in quotes and in UTF-16.
     pub async fn set_password(
         &mut self,

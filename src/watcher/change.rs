@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     diff::{blocked, blocks},
-    guard::{Guard, Held, Holdings, Loss, Verdict, Weights},
+    guard::{Guard, Held, Holdings, Loss, Verdict, Weight, Weights},
     record::Record,
     refresh::Again,
 };
@@ -40,58 +40,67 @@ pub struct Change {
 
 impl Change {
     /// Adds what the guard has to count of this change.
-    pub fn weigh(&self, guard: &Guard, weights: &mut Weights) {
+    pub fn weigh(&self, guard: &Guard, clock_is_off: bool, weights: &mut Weights) {
         let mut add = |loss, amount| {
             if amount > 0 && !self.approved.contains(&loss) {
-                let weight = weights.entry(loss).or_default();
-                weight.users += 1;
-                weight.amount += amount;
+                *weights.entry(loss).or_default() += Weight { users: 1, amount };
             }
         };
         for detail in &self.details {
-            match guard.detail_loss(detail) {
+            match guard.detail_loss(detail, clock_is_off) {
                 Some(loss) => add(loss, u32::from(!self.held.contains_key(&loss))),
                 None => {
-                    let blanked = blanked(detail).filter(|name| !self.holds_blank(name));
-                    add(Loss::Blank, u32::try_from(blanked.count()).unwrap_or(u32::MAX));
+                    let (loss, names) = lost(detail);
+                    let fresh = names.filter(|name| !self.holds(loss, name)).count();
+                    add(loss, u32::try_from(fresh).unwrap_or(u32::MAX));
                 }
             }
         }
     }
 
     /// Takes out of the details what is held, and out of the record that it was told.
-    pub fn sift(&mut self, guard: &Guard, verdict: &Verdict, now: Timestamp) {
+    pub fn sift(&mut self, guard: &Guard, verdict: &Verdict, now: Timestamp, clock_is_off: bool) {
         let verdict = |loss| verdict.get(&loss).filter(|_| !self.approved.contains(&loss));
-        let fresh = |batch, reason| Held { batch, since: now, reason, attributes: BTreeSet::new() };
-        let before = self.known.as_ref();
-        for detail in std::mem::take(&mut self.details) {
-            if let Some(loss) = guard.detail_loss(&detail) {
+        let fresh = |loss, batch, reason| {
+            let by_clock = loss == Loss::Expire && clock_is_off;
+            Held { batch, since: now, reason, names: BTreeSet::new(), by_clock }
+        };
+        for mut detail in std::mem::take(&mut self.details) {
+            if let Some(loss) = guard.detail_loss(&detail, clock_is_off) {
                 if let Some(batch) = verdict(loss) {
-                    self.held.entry(loss).or_insert_with(|| fresh(*batch, blocks(&detail)));
+                    let held = self.held.entry(loss);
+                    held.or_insert_with(|| fresh(loss, *batch, blocks(&detail)));
                 }
                 if !self.held.contains_key(&loss) {
                     self.details.push(detail);
                 }
-            } else if let Detail::AttributesModified { mut attributes, references } = detail {
-                attributes.retain(|name, values| {
-                    if let (true, Some(batch)) = (values.is_empty(), verdict(Loss::Blank)) {
-                        let held = self.held.entry(Loss::Blank);
-                        held.or_insert_with(|| fresh(*batch, None)).attributes.insert(name.clone());
-                    }
-                    let held = self.held.get(&Loss::Blank);
-                    !held.is_some_and(|held| values.is_empty() && held.attributes.contains(name))
-                });
-                if !attributes.is_empty() {
-                    self.details.push(Detail::AttributesModified { attributes, references });
-                }
-            } else {
-                self.details.push(detail);
+                continue;
             }
+            let (loss, names) = lost(&detail);
+            let names: Vec<_> = names.cloned().collect();
+            if let Some(batch) = verdict(loss)
+                && !names.is_empty()
+            {
+                let held = self.held.entry(loss).or_insert_with(|| fresh(loss, *batch, None));
+                held.names.extend(names);
+            }
+            if let Some(held) = self.held.get(&loss)
+                && !without(&mut detail, &held.names)
+            {
+                continue;
+            }
+            self.details.push(detail);
         }
-        if self.held.contains_key(&Loss::Disable) || self.held.contains_key(&Loss::Delete) {
+        self.take_back();
+    }
+
+    /// What is held was not told.
+    fn take_back(&mut self) {
+        let before = self.known.as_ref();
+        if self.held.keys().any(|loss| loss.is_of_account()) {
             self.record.told.blocked = before.and_then(|record| record.told.blocked);
         }
-        for name in self.held.get(&Loss::Blank).iter().flat_map(|held| &held.attributes) {
+        for name in self.held.get(&Loss::Blank).iter().flat_map(|held| &held.names) {
             let name = name.to_ascii_lowercase();
             if let Some(told) = before.and_then(|record| record.attributes.get(&name)) {
                 self.record.attributes.insert(name, *told);
@@ -135,15 +144,15 @@ impl Change {
     /// Tells what is held of these kinds, if it still is so.
     pub fn approve(&mut self, losses: &BTreeSet<Loss>) {
         for loss in losses {
-            if self.held.remove(loss).is_some() && *loss != Loss::Blank {
+            if self.held.remove(loss).is_some() && loss.is_of_account() {
                 self.tell_blocked();
             }
         }
         self.approved.clone_from(losses);
     }
 
-    fn holds_blank(&self, name: &str) -> bool {
-        self.held.get(&Loss::Blank).is_some_and(|held| held.attributes.contains(name))
+    fn holds(&self, loss: Loss, name: &str) -> bool {
+        self.held.get(&loss).is_some_and(|held| held.names.contains(name))
     }
 }
 
@@ -157,11 +166,27 @@ fn gives_access(detail: &Detail) -> bool {
     )
 }
 
-/// The attributes that lost their value.
-fn blanked(detail: &Detail) -> impl Iterator<Item = &String> {
-    let attributes = match detail {
-        Detail::AttributesModified { attributes, .. } => Some(attributes),
-        _ => None,
+/// What a detail takes away that has a name: attributes that lost their value, or a group.
+fn lost(detail: &Detail) -> (Loss, impl Iterator<Item = &String>) {
+    let (loss, attributes, group) = match detail {
+        Detail::AttributesModified { attributes, .. } => (Loss::Blank, Some(attributes), None),
+        Detail::MembershipChanged { group, member: false } => {
+            (Loss::RemoveMember, None, Some(group))
+        }
+        _ => (Loss::Blank, None, None),
     };
-    attributes.into_iter().flatten().filter(|(_, values)| values.is_empty()).map(|(name, _)| name)
+    let blanked = attributes.into_iter().flatten().filter(|(_, values)| values.is_empty());
+    (loss, blanked.map(|(name, _)| name).chain(group))
+}
+
+/// Takes these names out of what a detail takes away. False where nothing of it is left.
+fn without(detail: &mut Detail, names: &BTreeSet<String>) -> bool {
+    match detail {
+        Detail::AttributesModified { attributes, references } => {
+            attributes.retain(|name, values| !values.is_empty() || !names.contains(name));
+            !attributes.is_empty() || !references.is_empty()
+        }
+        Detail::MembershipChanged { group, member: false } => !names.contains(group),
+        _ => true,
+    }
 }

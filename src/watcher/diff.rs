@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::{
     record::{Record, fingerprint},
     scope::Scope,
+    veil::Veil,
 };
 use crate::{
     directory::{
@@ -31,6 +32,8 @@ pub struct Rules {
     pub mapped: Vec<String>,
     /// Who takes part.
     pub scope: Scope,
+    /// What hides values.
+    pub veil: Veil,
 }
 
 /// How an object that the ledger does not know enters it.
@@ -173,6 +176,7 @@ fn merge(
     entry: &Entry,
     circumstances: Circumstances,
 ) -> (Record, Findings) {
+    let entry = &*rules.veil.over(entry);
     let mut record = old.clone();
     let mut findings = Findings::default();
     let text = |field: &mut Option<String>, name: &str| {

@@ -2,32 +2,39 @@
 //!
 //! [`diff`], [`guard`] and [`refresh`] are the pure core, [`store`] the memory, [`pipeline`] the
 //! order of steps that loses nothing, [`footing`] and [`resync`] what follows where the cursor cannot
-//! be trusted, [`intake`] where others ask for a user to be told again, and
-//! [`held`] what becomes of what the guard stopped; this file keeps them running.
+//! be trusted, [`intake`] where others ask for a user to be told again, [`orders`] where an operator
+//! gives orders, and [`held`] what becomes of what the guard stopped; this file keeps them running.
 
+mod census;
 pub mod change;
+mod clock;
 pub mod diff;
 pub mod footing;
 pub mod guard;
 pub mod held;
 pub mod intake;
+pub mod orders;
 pub mod pipeline;
 pub mod record;
 pub mod refresh;
 pub mod resync;
 pub mod scope;
 pub mod store;
+mod veil;
 
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use thiserror::Error;
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, sleep},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::Config,
+    config::{Config, secret::SecretError},
     directory::{Bell, Directory, DirectoryError, Login, Source},
     event::source_of,
     mapping::Mappings,
@@ -36,13 +43,16 @@ use crate::{
     queue::{Broker, QueueError, Role},
     signing::Keys,
 };
+use census::Census;
 use diff::Rules;
 use guard::Guard;
 use intake::Intake;
+use orders::{Orders, Waiting};
 use pipeline::{Pipeline, WatchError};
 use resync::Comparing;
 use scope::Scope;
 use store::{Store, StoreError};
+use veil::Veil;
 
 /// Opens a connection to the directory.
 pub type Connect =
@@ -53,6 +63,9 @@ const BEAT: Duration = Duration::from_secs(1);
 
 /// The watcher's name in the health report.
 pub const PART: &str = "watcher";
+
+/// How often the clock is looked at again while it holds something.
+const RECHECK: Duration = Duration::from_secs(60);
 
 /// Why the watcher ended.
 #[derive(Debug, Error)]
@@ -66,11 +79,16 @@ pub enum WatcherError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The key of what leaves as a hash alone cannot be read.
+    #[error("apply.anonymize_key_file: {0}")]
+    Key(#[from] SecretError),
 }
 
 /// A watcher, ready to run.
 pub struct Watcher {
     pipeline: Pipeline,
+    orders: Orders,
+    waiting: Mutex<Waiting>,
     broker: Arc<dyn Broker>,
     connect: Connect,
     /// How long the server is left alone between two reads, at least.
@@ -78,6 +96,24 @@ pub struct Watcher {
     sweep_interval: Duration,
     health: Health,
     shutdown: CancellationToken,
+}
+
+/// What is told, as the configuration says.
+pub fn rules(config: &Config) -> Result<Rules, SecretError> {
+    Ok(Rules {
+        upn_attribute: config.directory.upn_attribute().to_owned(),
+        // A configuration with mappings that cannot be read is refused before.
+        mapped: Mappings::parse(&config.apply.attributes).unwrap_or_default().attributes(),
+        scope: Scope::from_config(&config.scope),
+        veil: Veil::from_config(&config.apply)?,
+    })
+}
+
+/// What is read of the directory, as the configuration says.
+pub fn followed(config: &Config) -> Source {
+    let mapped = Mappings::parse(&config.apply.attributes).unwrap_or_default().attributes();
+    let read = mapped.iter().map(String::as_str).chain([config.directory.upn_attribute()]);
+    Source::from_config(&config.directory, read).without(&config.apply.never)
 }
 
 impl Watcher {
@@ -88,14 +124,9 @@ impl Watcher {
         broker: Arc<dyn Broker>,
         health: Health,
         shutdown: CancellationToken,
-    ) -> Result<Watcher, StoreError> {
+    ) -> Result<Watcher, WatcherError> {
         let directory = &config.directory;
         let source = source_of(&directory.base_dn);
-        let upn_attribute = directory.upn_attribute();
-        // A configuration with mappings that cannot be read is refused before.
-        let mapped = Mappings::parse(&config.apply.attributes).unwrap_or_default().attributes();
-        let read = mapped.iter().map(String::as_str).chain([upn_attribute]);
-        let followed = Source::from_config(directory, read);
         let store = Store::open(&config.state.path, &source)?;
         let login = Login::from_config(directory);
         if let Some(footing) = store.footing()? {
@@ -104,30 +135,35 @@ impl Watcher {
         METRICS.postponed(store.postponements()?);
         METRICS.unreconciled.set(store.unreconciled()?.into());
         METRICS.guard_held(store.held_users()?);
+        let (orders, waiting) = Orders::new(store.clone());
         Ok(Watcher {
+            orders,
+            waiting: Mutex::new(waiting),
             pipeline: Pipeline {
                 source,
-                rules: Rules {
-                    upn_attribute: upn_attribute.to_owned(),
-                    mapped,
-                    scope: Scope::from_config(&config.scope),
-                },
+                rules: rules(config)?,
                 store,
                 keys,
                 guard: Guard::from_config(&config.guard),
                 full_read_interval: directory.full_read_interval,
                 settle: directory.failover_settle,
+                census: Census::default(),
                 publisher: broker.publisher(Role::Watcher),
                 clock: Arc::new(Timestamp::now),
                 shutdown: shutdown.clone(),
             },
             broker,
-            connect: connector(login, followed),
+            connect: connector(login, followed(config)),
             usn_interval: directory.usn_interval,
             sweep_interval: directory.sweep_interval,
             health,
             shutdown,
         })
+    }
+
+    /// Where an operator gives orders to this watcher.
+    pub fn orders(&self) -> Orders {
+        self.orders.clone()
     }
 
     /// Runs until the shutdown, through every outage. What is set up wrongly ends it, but only
@@ -182,8 +218,10 @@ impl Watcher {
         };
         METRICS.directory_connected.set(1);
         let (sender, mut intake) = Intake::new();
+        let mut waiting = self.waiting.lock().await;
+        let asked = (&mut intake, &mut *waiting);
         tokio::select! {
-            result = self.observe(directory.as_mut(), &mut intake, worked, backoff) => result,
+            result = self.observe(directory.as_mut(), asked, worked, backoff) => result,
             never = intake::receive(self.broker.as_ref(), sender) => match never {},
         }
     }
@@ -191,28 +229,33 @@ impl Watcher {
     async fn observe(
         &self,
         directory: &mut dyn Directory,
-        intake: &mut Intake,
+        (intake, waiting): (&mut Intake, &mut Waiting),
         worked: &mut bool,
         backoff: &mut Backoff,
     ) -> Result<(), WatchError> {
         // It rings from before the first read on: whatever it misses, that read finds.
         let bell = directory.bell();
         let mut comparison = Comparing::default();
+        let mut rechecked = Instant::now();
         loop {
             let arrived = directory.doorbell().await?;
             let mut busy = self.pipeline.follow(directory).await?;
             self.pipeline.refresh(directory, intake.take()).await?;
             self.pipeline.settle(directory).await?;
+            self.pipeline.carry_out(directory, waiting).await?;
+            if rechecked.elapsed() >= RECHECK {
+                self.pipeline.recheck_clock(directory).await?;
+                rechecked = Instant::now();
+            }
             *worked = true;
             backoff.reset();
             self.health.ready(PART);
             busy += comparison.step(&self.pipeline, directory).await?;
             // However busy the domain, the server has half of its time for others.
             let rest = busy.max(self.usn_interval);
-            if !self
-                .wait(directory, intake, (bell.as_ref(), arrived), rest, self.longest(&comparison)?)
-                .await?
-            {
+            let longest = self.longest(&comparison)?;
+            let bells = (bell.as_ref(), arrived);
+            if !self.wait(directory, (intake, waiting), bells, rest, longest).await? {
                 return Ok(());
             }
         }
@@ -223,7 +266,7 @@ impl Watcher {
     async fn wait(
         &self,
         directory: &mut dyn Directory,
-        intake: &mut Intake,
+        (intake, waiting): (&mut Intake, &mut Waiting),
         (bell, arrived): (Option<&Bell>, Option<u64>),
         rest: Duration,
         longest: Duration,
@@ -237,6 +280,7 @@ impl Watcher {
                 () = ring(bell), if rested => return Ok(true),
                 () = sleep(pause) => rested = true,
                 () = intake.ring(), if rested => return Ok(true),
+                () = waiting.ring(), if rested => return Ok(true),
                 () = self.shutdown.cancelled() => return Ok(false),
             }
             if Instant::now() >= sweep {
@@ -277,7 +321,7 @@ fn is_setup(error: &WatcherError) -> bool {
     match error {
         WatcherError::Directory(error) => error.is_setup(),
         WatcherError::Queue(error) => !error.is_transient(),
-        WatcherError::Store(_) => true,
+        WatcherError::Store(_) | WatcherError::Key(_) => true,
     }
 }
 

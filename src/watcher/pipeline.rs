@@ -17,16 +17,18 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
+    census::Census,
     change::Change,
+    clock,
     diff::{Arrival, Circumstances, Rules, Step, observe, signals_password},
     footing::Footing,
-    guard::{Guard, Holdings, Reading, Verdict, Weight, Weights, release},
+    guard::{Guard, Holdings, Reading, Round, Verdict, Weight, Weights, release},
     record::Record,
     store::{Batch, Store, StoreError},
 };
 use crate::{
     directory::{Cursor, Directory, DirectoryError, Entry},
-    event::{Detail, Event, Kind, Lane, Waiting},
+    event::{Detail, Event, Kind, Lane, Reason, Waiting},
     net::backoff::Backoff,
     ops::metrics::METRICS,
     queue::{Message, Publisher, Queue},
@@ -66,6 +68,8 @@ pub struct Pipeline {
     pub full_read_interval: Duration,
     /// How long whatever gives access waits where the server may lag.
     pub settle: Duration,
+    /// How many users are in scope.
+    pub census: Census,
     /// The queue.
     pub publisher: Arc<dyn Publisher>,
     /// The time.
@@ -276,6 +280,15 @@ fn lane_of(message: &Message) -> Lane {
     Kind::from_type_name(&message.kind).map_or(Lane::Urgent, Kind::lane)
 }
 
+/// Whether the clock decides about what is told.
+fn is_of_expiry(detail: &Detail) -> bool {
+    matches!(
+        detail,
+        Detail::AccountDisabled { reason: Reason::Expired }
+            | Detail::AccountEnabled { ended: Reason::Expired }
+    )
+}
+
 /// A batch in the making.
 pub(super) struct Draft<'a> {
     pipeline: &'a Pipeline,
@@ -286,6 +299,8 @@ pub(super) struct Draft<'a> {
     holding: bool,
     /// Until when whatever gives access waits, if it does.
     waits: Option<Timestamp>,
+    /// Whether our clock and the directory's disagree, once that was asked.
+    clock_is_off: Option<bool>,
     batch: Batch,
     /// What is to be told, each object once.
     pub(super) changes: Vec<Change>,
@@ -302,6 +317,7 @@ impl<'a> Draft<'a> {
             sequence: store.sequence()?,
             password_signal: store.password_signal()?,
             holding: store.held_users()? > 0,
+            clock_is_off: None,
             batch: Batch::default(),
             changes: Vec::new(),
         })
@@ -342,7 +358,14 @@ impl<'a> Draft<'a> {
             (_, Some(known)) => (known.clone(), Vec::new()),
             (_, None) => return Ok(None),
         };
+        let by_clock = before.values().any(|held| held.by_clock);
+        if (by_clock || details.iter().any(is_of_expiry)) && self.clock_is_off.is_none() {
+            self.clock_is_off = Some(clock::is_off(directory, self.now).await?);
+        }
         let mut held = before.clone();
+        if self.clock_is_off == Some(false) {
+            held.retain(|_, held| !held.by_clock);
+        }
         let takes_part = rules.scope.includes(&record);
         let state = takes_part.then(|| record.blocked(self.now));
         let entry = whole.as_ref().unwrap_or(entry);
@@ -368,13 +391,17 @@ impl<'a> Draft<'a> {
     fn finish(mut self, reading: &mut Reading) -> Result<Batch, StoreError> {
         let guard = &self.pipeline.guard;
         let mut weights = Weights::new();
+        let clock_is_off = self.clock_is_off == Some(true);
         for change in &self.changes {
-            change.weigh(guard, &mut weights);
+            change.weigh(guard, clock_is_off, &mut weights);
         }
         let mut verdict = Verdict::new();
         if !weights.is_empty() {
-            let mut counts = self.pipeline.store.counts()?;
-            verdict = guard.decide(&mut counts, reading, self.now, &weights);
+            let Pipeline { store, rules, census, .. } = self.pipeline;
+            let mut counts = store.counts()?;
+            let round = Round { now: self.now, weights: &weights, clock_is_off };
+            let in_scope = || census.users(store, &rules.scope, self.now);
+            verdict = guard.decide(&mut counts, reading, round, in_scope)?;
             self.batch.counts = Some(counts);
         }
         for (loss, batch) in &verdict {
@@ -389,7 +416,7 @@ impl<'a> Draft<'a> {
             );
         }
         for mut change in std::mem::take(&mut self.changes) {
-            change.sift(guard, &verdict, self.now);
+            change.sift(guard, &verdict, self.now, clock_is_off);
             if let Some(until) = self.waits
                 && change.postpone()
             {

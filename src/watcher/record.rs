@@ -8,7 +8,10 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::{
-    directory::attributes::{expiry, uac},
+    directory::{
+        attributes::{expiry, uac},
+        dn,
+    },
     event::{Detail, Identity, Reason},
 };
 
@@ -95,6 +98,15 @@ impl Record {
         } else {
             None
         }
+    }
+
+    /// Whether somebody means this user by `name`: sAMAccountName, UPN, DN, SID or objectGUID.
+    pub fn is_named(&self, object: Uuid, name: &str) -> bool {
+        let Identity { sam_account_name, user_principal_name, sid, .. } = &self.identity;
+        let names = [sam_account_name, user_principal_name, sid].into_iter().flatten();
+        names.map(|known| known.to_lowercase()).any(|known| known == name.to_lowercase())
+            || Uuid::try_parse(name).is_ok_and(|name| name == object)
+            || name.contains('=') && dn::normalised(name) == dn::normalised(&self.dn)
     }
 
     /// Whether a new password must be chosen at the next logon.

@@ -63,6 +63,7 @@ impl Again {
     /// Takes the values of the attributes that are to be told from the user as read now. What is
     /// mapped no longer is left out.
     pub fn read(&mut self, rules: &Rules, entry: &Entry) {
+        let entry = &*rules.veil.over(entry);
         let named: BTreeSet<_> = self
             .originals
             .iter()
@@ -129,7 +130,7 @@ impl Again {
             }
         }
         if let Some(held) = change.held.get(&Loss::Blank) {
-            attributes.retain(|name, _| !held.attributes.contains(name));
+            attributes.retain(|name, _| !held.names.contains(name));
         }
         (!attributes.is_empty()).then_some(Detail::modified(attributes))
     }

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::{
     footing::{Finding, Footing, later},
+    guard::Loss,
     pipeline::{Passage, Pipeline, WatchError, blocking},
     store::{Batch, StoreError},
 };
@@ -174,6 +175,15 @@ impl Pipeline {
                     Some(page) => Progress::Reading(Some(page)),
                     None => {
                         comparison.seen.sort_unstable();
+                        if comparison.seen.is_empty() {
+                            // Rights that were taken away look like this, and so does a server
+                            // that is not ready.
+                            tracing::error!(
+                                server = directory.server(),
+                                "the directory shows no user at all: what that means is held"
+                            );
+                            comparison.passage.reading.distrust(Loss::Delete);
+                        }
                         Progress::Missing(None)
                     }
                 };

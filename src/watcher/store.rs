@@ -183,6 +183,33 @@ impl Store {
         Ok(self.database.begin_read()?.open_table(LEDGER)?.len()?)
     }
 
+    /// How many records fit.
+    pub fn count(&self, fits: impl Fn(&Record) -> bool) -> Result<u64, StoreError> {
+        let ledger = self.database.begin_read()?.open_table(LEDGER)?;
+        let mut found = 0;
+        for row in ledger.iter()? {
+            found += u64::from(fits(&decode::<Record>(row?.1.value())?));
+        }
+        Ok(found)
+    }
+
+    /// The records that fit.
+    pub fn find(
+        &self,
+        fits: impl Fn(Uuid, &Record) -> bool,
+    ) -> Result<Vec<(Uuid, Record)>, StoreError> {
+        let ledger = self.database.begin_read()?.open_table(LEDGER)?;
+        let mut found = Vec::new();
+        for row in ledger.iter()? {
+            let (object, value) = row?;
+            let (object, record) = (Uuid::from_u128(object.value()), decode(value.value())?);
+            if fits(object, &record) {
+                found.push((object, record));
+            }
+        }
+        Ok(found)
+    }
+
     /// Whether the ledger is empty.
     pub fn is_empty(&self) -> Result<bool, StoreError> {
         Ok(self.len()? == 0)
@@ -259,6 +286,11 @@ impl Store {
     /// Whether directory and Entra were never compared since the last baseline.
     pub fn unreconciled(&self) -> Result<bool, StoreError> {
         Ok(self.meta(key::UNRECONCILED)?.unwrap_or(true))
+    }
+
+    /// Directory and Entra have been compared.
+    pub fn reconciled(&self) -> Result<(), StoreError> {
+        self.write(|transaction| put(&mut transaction.open_table(META)?, key::UNRECONCILED, &false))
     }
 
     /// Whether a batch is being published.

@@ -3,11 +3,7 @@
 mod print;
 mod progress;
 
-use std::{
-    io::{IsTerminal, Write},
-    path::Path,
-    process::ExitCode,
-};
+use std::{path::Path, process::ExitCode};
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
@@ -15,7 +11,7 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use self::progress::Progress;
-use super::{LEFT_OVER, Output, USAGE, filters::Filters, reach};
+use super::{LEFT_OVER, Output, confirm, filters::Filters, reach};
 use crate::{
     ops::control::protocol::{Reply, Request},
     queue::letters::{Answer, Command, Selection, Summary},
@@ -151,7 +147,7 @@ async fn carry_out(
             }
             Some(Reply::DeadLetters(Answer::Summary(summary))) => found.summary = summary,
             Some(Reply::DeadLetters(answer)) => found.answers.push(answer),
-            Some(Reply::End | Reply::Failed(_)) | None => return Ok(found),
+            Some(_) | None => return Ok(found),
         }
     }
 }
@@ -162,11 +158,8 @@ async fn ask_first(
     selection: &Selection,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<Option<ExitCode>> {
-    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-        eprintln!(
-            "entra-relay: discard removes dead letters for good; say --yes, or ask for it at a terminal"
-        );
-        return Ok(Some(ExitCode::from(USAGE)));
+    if let Some(code) = confirm::cannot_ask("discard removes dead letters for good") {
+        return Ok(Some(code));
     }
     let command = Command::Discard { selection: selection.clone(), dry_run: true };
     let letters = carry_out(config, command, shutdown).await?.summary.done;
@@ -174,21 +167,8 @@ async fn ask_first(
         eprintln!("No dead letter is meant.");
         return Ok(Some(ExitCode::SUCCESS));
     }
-    eprint!("Discard {letters} dead letters for good? [y/N] ");
-    std::io::stderr().flush().context("cannot ask")?;
-    let answer = tokio::task::spawn_blocking(|| {
-        let mut line = String::new();
-        std::io::stdin().read_line(&mut line).map(|_| line)
-    });
-    let Some(answer) = shutdown.run_until_cancelled(answer).await else {
-        return Ok(Some(ExitCode::FAILURE));
-    };
-    let answer = answer.context("cannot ask")?.context("cannot read the answer")?;
-    let agreed = matches!(answer.trim().to_lowercase().as_str(), "y" | "yes");
-    if !agreed {
-        eprintln!("Nothing was discarded.");
-    }
-    Ok((!agreed).then_some(ExitCode::SUCCESS))
+    let question = format!("Discard {letters} dead letters for good?");
+    confirm::ask(&question, "Nothing was discarded.", shutdown).await
 }
 
 fn selection(filters: Filters, ids: Vec<String>) -> Selection {

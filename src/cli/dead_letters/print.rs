@@ -1,12 +1,14 @@
 //! What the commands print.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
-use jiff::{Timestamp, Unit};
 use serde_json::{Value, json};
 
 use super::{Found, Output};
-use crate::queue::letters::{Answer, Command, Entry, Letter, Plan, Summary};
+use crate::{
+    cli::table::{clean, columns, instant},
+    queue::letters::{Answer, Command, Entry, Letter, Plan, Summary},
+};
 
 /// Prints what came of a command.
 pub fn results(command: &Command, found: &Found, output: Output) -> io::Result<()> {
@@ -112,38 +114,6 @@ fn plan_row(plan: &Plan) -> [String; 3] {
     [user, plan.letters.to_string(), reasons.join(", ")]
 }
 
-fn columns<const N: usize>(
-    out: &mut impl Write,
-    head: [&str; N],
-    rows: impl Iterator<Item = [String; N]>,
-) -> io::Result<()> {
-    let rows: Vec<_> = rows.collect();
-    let mut widths = head.map(str::len);
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let (bold, plain) = if is_coloured() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
-    writeln!(out, "{bold}{}{plain}", line(&head, &widths))?;
-    for row in &rows {
-        writeln!(out, "{}", line(row, &widths))?;
-    }
-    Ok(())
-}
-
-fn line(cells: &[impl AsRef<str>], widths: &[usize]) -> String {
-    let cells = cells.iter().zip(widths);
-    let padded: Vec<_> = cells.map(|(cell, width)| format!("{:width$}", cell.as_ref())).collect();
-    padded.join("  ").trim_end().to_owned()
-}
-
-/// Styles are for terminals, and not for those who do not want them (no-color.org).
-fn is_coloured() -> bool {
-    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    io::stdout().is_terminal() && !unwanted
-}
-
 fn show(out: &mut impl Write, letter: &Letter) -> io::Result<()> {
     let entry = &letter.entry;
     let mut field = |name: &str, value: &str| writeln!(out, "{name:<14}{}", clean(value));
@@ -180,32 +150,4 @@ fn show(out: &mut impl Write, letter: &Letter) -> io::Result<()> {
         writeln!(out, "bytes (base64)\n{bytes}")?;
     }
     writeln!(out)
-}
-
-fn instant(instant: Timestamp) -> String {
-    instant.round(Unit::Second).unwrap_or(instant).to_string()
-}
-
-/// Without control characters: strangers may have written the text, and terminals obey it.
-fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn columns_are_as_wide_as_their_widest_cell_and_end_without_spaces() {
-        let rows = [["a".to_owned(), "b".to_owned()], ["länger".to_owned(), "c".to_owned()]];
-        let mut out = Vec::new();
-        columns(&mut out, ["X", "Y"], rows.into_iter()).expect("written");
-        let text = String::from_utf8(out).expect("text");
-        assert_eq!(text, "X       Y\na       b\nlänger  c\n");
-    }
-
-    #[test]
-    fn a_stranger_s_text_does_not_command_the_terminal() {
-        assert_eq!(clean("a\x1b[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
-    }
 }

@@ -1,6 +1,6 @@
 //! `apply:` and `parking:`: what the consumers do.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -125,6 +125,8 @@ pub struct Apply {
     pub never: Vec<String>,
     /// Attributes that leave as a keyed hash only.
     pub anonymize: Vec<String>,
+    /// A file that holds the key of that hash.
+    pub anonymize_key_file: Option<PathBuf>,
 }
 
 impl Default for Apply {
@@ -151,6 +153,7 @@ impl Default for Apply {
             groups: BTreeMap::new(),
             never: Vec::new(),
             anonymize: Vec::new(),
+            anonymize_key_file: None,
         }
     }
 }

@@ -18,7 +18,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use jiff::Timestamp;
-use tokio::{task::JoinHandle, time::timeout};
+use tokio::{sync::watch, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -53,6 +53,7 @@ struct World {
     max_age: Duration,
     pace: Pace,
     health: Health,
+    paused: watch::Sender<bool>,
     shutdown: CancellationToken,
     consumer: Option<JoinHandle<()>>,
     /// Whether Graph is reached without sockets, so that the clock can be turned.
@@ -87,6 +88,7 @@ impl World {
                 ..Pace::default()
             },
             health: Health::new(super::PARTS),
+            paused: watch::Sender::new(false),
             shutdown,
             consumer: None,
             local: false,
@@ -136,6 +138,7 @@ impl World {
             source: source(),
             verifier: Arc::clone(&self.verifier),
             health: self.health.clone(),
+            pause: self.paused.subscribe(),
         };
         self.consumer = Some(tokio::spawn(run_at(consumer, self.shutdown.clone(), self.pace)));
     }

@@ -3,6 +3,7 @@
 //! A Unix socket with mode 0600, on which the peer must be the same user or root. One request per
 //! connection; both directions are JSON, one value a line, with bounded lines. See [`protocol`].
 
+mod audit;
 mod client;
 mod peer;
 pub mod protocol;
@@ -14,5 +15,5 @@ pub use self::{
     client::{Client, ClientError},
     peer::Peer,
     server::Server,
-    service::Service,
+    service::{Service, Watching},
 };

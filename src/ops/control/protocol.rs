@@ -2,8 +2,12 @@
 //! contract with anybody else and has no version.
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
-use crate::queue::letters;
+use crate::{
+    queue::{letters, refresh::Why},
+    watcher::orders,
+};
 
 /// The longest request, in bytes.
 pub const MAX_REQUEST: usize = 256 << 10;
@@ -17,6 +21,19 @@ pub const MAX_REPLY: usize = 8 << 20;
 pub enum Request {
     /// Something with the dead letters.
     DeadLetters(letters::Command),
+    /// Something for the watcher's one writer.
+    Watcher(orders::Order),
+    /// Has users told again.
+    Refresh {
+        /// objectGUIDs.
+        objects: Vec<Uuid>,
+        /// Why.
+        why: Why,
+    },
+    /// Stops applying.
+    Pause,
+    /// Goes on applying.
+    Resume,
 }
 
 /// What is answered, any number of these; [`Reply::End`] or [`Reply::Failed`] comes last.
@@ -25,6 +42,15 @@ pub enum Request {
 pub enum Reply {
     /// On the dead letters.
     DeadLetters(letters::Answer),
+    /// By the watcher.
+    Watcher(orders::Answer),
+    /// It is paused, or goes on, as was asked for.
+    Switched {
+        /// Whether it was different before.
+        changed: bool,
+        /// Whether a process runs that heeds it now.
+        running: bool,
+    },
     /// All is said.
     End,
     /// It did not work: why.

@@ -6,6 +6,7 @@ fn rules() -> Rules {
         upn_attribute: "userPrincipalName".into(),
         mapped: vec!["title".into(), "telephoneNumber".into()],
         scope: Scope::from_config(&model::Scope::default()),
+        veil: Default::default(),
     }
 }
 

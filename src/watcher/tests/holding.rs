@@ -5,6 +5,7 @@ use crate::{
     config::model,
     event::{Detail, Kind, Reason},
     queue::refresh::{RefreshRequest, Why},
+    watcher::held::{self as held_things, Choice},
 };
 
 fn limits() -> model::Guard {
@@ -87,9 +88,8 @@ fn approved_is_told_as_it_is_then_and_rejected_is_taken_as_told() {
 
     disable(&bench, 2..3);
     assert!(bench.run());
-    let held = bench.pipeline().held().expect("store");
-    let batch = held[&object(2)].values().next().expect("held").batch;
-    assert_eq!(bench.pipeline().reject(batch).expect("store"), 1);
+    let choice = Choice { users: vec!["USER2".into()], ..Choice::default() };
+    assert_eq!(bench.pipeline().reject(&choice).expect("store"), 1);
     assert!(bench.run());
     assert_eq!(kinds(&bench), []);
     bench.set(2, "useraccountcontrol", Some("512"));
@@ -116,4 +116,79 @@ fn what_is_asked_for_passes_the_guard() {
     assert_eq!(held(&bench), 3);
     assert!(bench.approve());
     assert_eq!(kinds(&bench), [Kind::AccountDisabled; 3]);
+}
+
+#[test]
+fn a_batch_is_approved_and_rejected_in_parts() {
+    let bench = Bench::with_users(6, model::Guard { max_disables: 0, ..limits() });
+    disable(&bench, 0..5);
+    assert!(bench.run());
+    let batch = Choice { batch: Some(1), ..Choice::default() };
+    let summary =
+        &held_things::summaries(&held_things::held(&bench.store, &batch).expect("store"))[0];
+    assert_eq!((summary.users, summary.by_change["disabled"]), (5, 5));
+    let some = Choice { users: vec!["user0".into(), "USER1@x".into()], ..batch.clone() };
+    assert!(bench.approve_what(&some));
+    assert_eq!(kinds(&bench), [Kind::AccountDisabled; 2]);
+    disable(&bench, 5..6);
+    assert!(bench.run());
+    assert_eq!(held(&bench), 4, "the rest of the batch still is one");
+    assert_eq!(bench.pipeline().reject(&batch).expect("store"), 4);
+    assert!(bench.run() && held(&bench) == 0);
+    assert_eq!(kinds(&bench), []);
+}
+
+/// 2023-11-14, when the clock of a bench begins, as accountExpires has it.
+const BEGINNING: i64 = 116_444_736_000_000_000 + 1_700_000_000 * 10_000_000;
+
+#[test]
+fn a_clock_that_jumped_expires_nobody_and_frees_nobody() {
+    let bench = Bench::with_users(3, limits());
+    let expires = |index: usize, second: i64| {
+        bench.set(index, "accountexpires", Some(&(BEGINNING + second * 10_000_000).to_string()));
+    };
+    expires(0, 600);
+    bench.sleep(700);
+    assert!(bench.run());
+    assert_eq!(kinds(&bench), [Kind::AccountDisabled], "it expires, and nobody contradicts");
+    bench.lock().time = Some(1_700_000_700);
+    bench.sleep(100_000);
+    expires(1, 50_000);
+    assert!(bench.run());
+    assert_eq!(kinds(&bench), [], "by our clock it expired long ago");
+    expires(0, 300_000);
+    assert!(bench.run());
+    assert_eq!(kinds(&bench), [], "nor is anybody enabled by such a clock");
+    assert_eq!(held(&bench), 2);
+    assert!(bench.recheck());
+    assert_eq!(held(&bench), 2);
+    bench.lock().time = Some(1_700_000_700 + 100_000);
+    assert!(bench.recheck());
+    let mut told = kinds(&bench);
+    told.sort();
+    assert_eq!(told, [Kind::AccountDisabled, Kind::AccountEnabled], "the clock was right");
+    assert_eq!(held(&bench), 0);
+}
+
+#[test]
+fn a_directory_that_shows_nobody_is_not_believed() {
+    let bench = Bench::with_users(5, limits());
+    bench.lock().hidden = true;
+    bench.lock().forget_cursors();
+    assert!(bench.run());
+    assert_eq!(kinds(&bench), []);
+    assert_eq!(held(&bench), 5, "not even one, though nine would be few enough");
+    bench.lock().hidden = false;
+    bench.lock().forget_cursors();
+    assert!(bench.run());
+    assert_eq!((kinds(&bench), held(&bench)), (vec![], 0), "they were there all the time");
+}
+
+#[test]
+fn a_directory_that_shows_few_deletes_few() {
+    let bench = Bench::with_users(40, model::Guard { max_deletes: 1000, ..limits() });
+    bench.lock().vanish(2..40);
+    assert!(bench.run());
+    assert!(kinds(&bench).len() <= 9, "more is a share of the scope");
+    assert!(held(&bench) >= 29);
 }

@@ -286,7 +286,7 @@ fn check(ops: &[Op], fates: Vec<Fate>, guard: model::Guard) {
     settle(&bench);
 
     let known = beliefs(&bench, &first, &asked);
-    for (object, held) in bench.pipeline().held().expect("store") {
+    for (object, held) in bench.store.all_held().expect("store") {
         let belief = &known[&(object.as_u128() as usize - 1)];
         let record = bench.store.record(object).expect("store").expect("held, so known");
         assert_eq!(belief.blocked.is_some(), record.told.blocked.is_some(), "{held:?}");

@@ -27,8 +27,11 @@ async fn a_request_rings_and_is_acknowledged_after_the_commit() {
     pipeline.publisher = broker.publisher(Role::Watcher);
     let shutdown = CancellationToken::new();
     let world = Arc::clone(&bench.world);
+    let (orders, waiting) = Orders::new(bench.store.clone());
     let watcher = Watcher {
         pipeline,
+        orders: orders.clone(),
+        waiting: Mutex::new(waiting),
         broker: Arc::clone(&broker),
         connect: Box::new(move || {
             let directory = FakeDirectory(Arc::clone(&world));
@@ -59,6 +62,11 @@ async fn a_request_rings_and_is_acknowledged_after_the_commit() {
         }
     };
     tokio::time::timeout(patience, empty).await.expect("acknowledged");
+    let (sender, mut answers) = tokio::sync::mpsc::channel(4);
+    assert!(bench.store.unreconciled().expect("store"));
+    assert_eq!(orders.give(orders::Order::Reconciled, &sender).await.expect("an order"), 0);
+    assert_eq!(answers.recv().await, Some(orders::Answer::Done(0)));
+    assert!(!bench.store.unreconciled().expect("store"), "an order wakes the watcher too");
     shutdown.cancel();
     running.await.expect("no panic").expect("ended");
 }

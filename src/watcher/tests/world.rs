@@ -17,7 +17,11 @@ use crate::{
     event::Event,
     queue::{Delivery, Message, Publisher, Queue, Receipt},
     signing::Signer,
-    watcher::{resync::Comparison, *},
+    watcher::{
+        held::{Choice, summaries},
+        resync::Comparison,
+        *,
+    },
 };
 
 /// The most users that a test has.
@@ -49,6 +53,12 @@ pub(super) struct World {
     pub(super) replica: Replica,
     /// Refresh requests that wait, the postponed ones included.
     pub(super) requests: Vec<Message>,
+    /// What time it is by the directory's clock, in seconds; none where it does not tell.
+    pub(super) time: Option<i64>,
+    /// Whether nobody is shown, as to an account that lost its rights.
+    pub(super) hidden: bool,
+    /// Cursors before this one are rejected.
+    oldest_cursor: u64,
 }
 
 pub(super) type Shared = Arc<Mutex<World>>;
@@ -96,6 +106,18 @@ impl World {
         self.set(index, "userprincipalname", Some(&format!("{name}@x")));
         self.set(index, "useraccountcontrol", Some("512"));
         self.set(index, "pwdlastset", Some("1"));
+    }
+
+    /// Rejects every cursor that was given out.
+    pub(super) fn forget_cursors(&mut self) {
+        self.usn += 1;
+        self.oldest_cursor = self.usn;
+    }
+
+    /// Users go without leaving a tombstone, and only a whole read shows it.
+    pub(super) fn vanish(&mut self, users: std::ops::Range<usize>) {
+        users.for_each(|index| drop(self.users.remove(&object(index))));
+        self.forget_cursors();
     }
 
     pub(super) fn entry(&self, object: Uuid, after: Option<u64>) -> Option<(u64, Entry)> {
@@ -167,6 +189,9 @@ impl Directory for FakeDirectory {
             return Err(DirectoryError::CursorRejected("lost".into()));
         };
         let world = self.0.lock().expect("lock");
+        if object_usn < world.oldest_cursor {
+            return Err(DirectoryError::CursorRejected("lost".into()));
+        }
         let mut found: Vec<_> = world
             .users
             .keys()
@@ -185,7 +210,8 @@ impl Directory for FakeDirectory {
         self.step().await?;
         let skip = page.map_or(0, |page| usize::from(page.0[0]));
         let world = self.0.lock().expect("lock");
-        let alive: Vec<_> = (0..MOST).filter(|index| world.alive(*index)).collect();
+        let shown = |index: &usize| world.alive(*index) && !world.hidden;
+        let alive: Vec<_> = (0..MOST).filter(shown).collect();
         let entries = alive.iter().skip(skip).take(2);
         let entries = entries.filter_map(|i| world.entry(object(*i), None)).map(|(_, e)| e);
         let next = (skip + 2 < alive.len()).then(|| Page(vec![skip as u8 + 2]));
@@ -196,8 +222,14 @@ impl Directory for FakeDirectory {
         self.step().await?;
         let world = self.0.lock().expect("lock");
         let alive = (0..MOST).any(|index| object(index) == wanted && world.alive(index))
-            && world.gone != Some(wanted);
+            && world.gone != Some(wanted)
+            && !world.hidden;
         Ok(alive.then(|| world.entry(wanted, None)).flatten().map(|(_, entry)| entry))
+    }
+
+    async fn time(&mut self) -> Result<Option<Timestamp>, DirectoryError> {
+        let time = self.0.lock().expect("lock").time;
+        Ok(time.map(|second| Timestamp::from_second(second).expect("in range")))
     }
 
     async fn doorbell(&mut self) -> Result<Option<u64>, DirectoryError> {
@@ -336,11 +368,13 @@ impl Bench {
                 upn_attribute: "userPrincipalName".into(),
                 mapped: vec!["title".into()],
                 scope: Scope::default(),
+                veil: Default::default(),
             },
             store: self.store.clone(),
             guard: Guard::from_config(&self.guard),
             full_read_interval: Duration::from_secs(24 * 3600),
             settle: self.settle,
+            census: Census::default(),
             keys: self.keys.clone(),
             publisher: Arc::new(FakePublisher(Arc::clone(&self.world))),
             // A clock that stands still now and then.
@@ -386,16 +420,26 @@ impl Bench {
 
     /// Approves the oldest batch that is held, if there is one.
     pub(super) fn approve(&self) -> bool {
+        let held = held::held(&self.store, &Choice::default()).expect("store");
+        let Some(oldest) = summaries(&held).into_iter().next() else { return false };
+        self.approve_what(&Choice { batch: Some(oldest.batch), ..Choice::default() })
+    }
+
+    /// Approves a part of what is held.
+    pub(super) fn approve_what(&self, choice: &Choice) -> bool {
         let pipeline = self.pipeline();
         let mut directory = FakeDirectory(Arc::clone(&self.world));
-        let held = pipeline.held().expect("store");
-        let batches = held.values().flat_map(|held| held.values()).map(|held| held.batch);
-        let Some(batch) = batches.min() else { return false };
         block_on(async {
             pipeline.recover().await?;
-            pipeline.approve(&mut directory, batch).await
+            pipeline.approve(&mut directory, choice).await
         })
         .is_some()
+    }
+
+    /// Looks again at what is held by the clock.
+    pub(super) fn recheck(&self) -> bool {
+        let mut directory = FakeDirectory(Arc::clone(&self.world));
+        block_on(self.pipeline().recheck_clock(&mut directory)).is_some()
     }
 }
 

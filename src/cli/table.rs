@@ -1,0 +1,67 @@
+//! Tables and other text for a terminal.
+
+use std::io::{self, IsTerminal, Write};
+
+use jiff::{Timestamp, Unit};
+
+/// Prints a table; columns are as wide as their widest cell.
+pub fn columns<const N: usize>(
+    out: &mut impl Write,
+    head: [&str; N],
+    rows: impl Iterator<Item = [String; N]>,
+) -> io::Result<()> {
+    let rows: Vec<_> = rows.collect();
+    let mut widths = head.map(str::len);
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let (bold, plain) = if is_coloured() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+    writeln!(out, "{bold}{}{plain}", line(&head, &widths))?;
+    for row in &rows {
+        writeln!(out, "{}", line(row, &widths))?;
+    }
+    Ok(())
+}
+
+fn line(cells: &[impl AsRef<str>], widths: &[usize]) -> String {
+    let cells = cells.iter().zip(widths);
+    let padded: Vec<_> = cells.map(|(cell, width)| format!("{:width$}", cell.as_ref())).collect();
+    padded.join("  ").trim_end().to_owned()
+}
+
+/// Styles are for terminals, and not for those who do not want them (no-color.org).
+fn is_coloured() -> bool {
+    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    io::stdout().is_terminal() && !unwanted
+}
+
+/// To the second.
+pub fn instant(instant: Timestamp) -> String {
+    instant.round(Unit::Second).unwrap_or(instant).to_string()
+}
+
+/// Without control characters: strangers may have written the text, and terminals obey it.
+pub fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell_and_end_without_spaces() {
+        let rows = [["a".to_owned(), "b".to_owned()], ["länger".to_owned(), "c".to_owned()]];
+        let mut out = Vec::new();
+        columns(&mut out, ["X", "Y"], rows.into_iter()).expect("written");
+        let text = String::from_utf8(out).expect("text");
+        assert_eq!(text, "X       Y\na       b\nlänger  c\n");
+    }
+
+    #[test]
+    fn a_stranger_s_text_does_not_command_the_terminal() {
+        assert_eq!(clean("a\x1b[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
+    }
+}

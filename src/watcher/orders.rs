@@ -1,0 +1,292 @@
+//! What an operator orders the running watcher to do. Orders wait for its one writer, which carries
+//! them out between two reads of the directory, so that what they tell has its place in the order.
+
+use std::{future::pending, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+use uuid::Uuid;
+
+use super::{
+    diff::Arrival,
+    guard::Reading,
+    held::{self, BatchSummary, Choice, HeldUser, summaries},
+    pipeline::{Draft, Pipeline, WatchError},
+    store::{Store, StoreError},
+};
+use crate::{
+    directory::Directory,
+    event::{Detail, Reason},
+    ops::metrics::METRICS,
+};
+
+/// Orders that wait.
+const WAITING: usize = 16;
+
+/// How long the writer may take to begin. It is away for longer only without a directory.
+const BEGIN: Duration = Duration::from_secs(30);
+
+/// Users that are told in one batch.
+const PAGE: usize = 500;
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// Tells what is held.
+    List {
+        /// What of it.
+        choice: Choice,
+        /// Whether every user is told, not only the batches.
+        users: bool,
+    },
+    /// Tells whom the ledger knows by these names.
+    Find(Choice),
+    /// Tells what is held to the consumers, as it is by then.
+    Approve(Choice),
+    /// Takes what is held as told.
+    Reject(Choice),
+    /// Tells that these users are enabled, if they are: somebody asked for it in so many words.
+    Enable(Vec<Uuid>),
+    /// Takes note that directory and Entra were compared.
+    Reconciled,
+}
+
+/// What is answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// A batch.
+    Batch(Box<BatchSummary>),
+    /// A user whom the ledger knows.
+    Known {
+        /// objectGUID.
+        object: Uuid,
+        /// sAMAccountName.
+        user: Option<String>,
+    },
+    /// A user of a batch.
+    User(Box<HeldUser>),
+    /// It is done, for so many users.
+    Done(usize),
+}
+
+/// Why an order was not carried out.
+#[derive(Debug, Error)]
+pub enum OrderError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The writer is away.
+    #[error(
+        "the watcher does not follow the directory now, and nothing was done; its log and \
+         /readyz say why"
+    )]
+    Away,
+    /// It failed under way.
+    #[error("{0}; what was not done is as it was")]
+    Failed(String),
+    /// It needs a directory, and a running watcher has one.
+    #[error("no watcher runs: start it, then ask again")]
+    NoWatcher,
+}
+
+/// Where orders are given to a running watcher.
+#[derive(Debug, Clone)]
+pub struct Orders {
+    store: Store,
+    sender: mpsc::Sender<Given>,
+}
+
+/// An order, and where its end is told.
+#[derive(Debug)]
+pub struct Given {
+    order: Order,
+    began: oneshot::Sender<oneshot::Receiver<Result<usize, String>>>,
+}
+
+/// The orders that wait for the watcher.
+#[derive(Debug)]
+pub struct Waiting {
+    receiver: mpsc::Receiver<Given>,
+    first: Option<Given>,
+}
+
+impl Orders {
+    /// Orders for the watcher of this store, and where they wait for it.
+    pub fn new(store: Store) -> (Orders, Waiting) {
+        let (sender, receiver) = mpsc::channel(WAITING);
+        (Orders { store, sender }, Waiting { receiver, first: None })
+    }
+
+    /// Has an order carried out. Answers that nobody hears are no reason to stop.
+    pub async fn give(
+        &self,
+        order: Order,
+        answers: &mpsc::Sender<Answer>,
+    ) -> Result<usize, OrderError> {
+        match &order {
+            Order::List { choice, users } => {
+                return list(&self.store, choice, *users, answers).await;
+            }
+            Order::Find(choice) => return find(&self.store, choice, answers).await,
+            _ => {}
+        }
+        let (began, begins) = oneshot::channel();
+        let taken = async {
+            self.sender.send(Given { order, began }).await.ok()?;
+            begins.await.ok()
+        };
+        // Who gives up waiting has taken the order back: see `carry_out`.
+        let end = timeout(BEGIN, taken).await.ok().flatten().ok_or(OrderError::Away)?;
+        match end.await {
+            Ok(Ok(users)) => {
+                let _nobody_listens = answers.send(Answer::Done(users)).await;
+                Ok(users)
+            }
+            Ok(Err(cause)) => Err(OrderError::Failed(cause)),
+            Err(_dropped) => Err(OrderError::Failed("the watcher stopped".into())),
+        }
+    }
+}
+
+impl Waiting {
+    /// Waits until there is an order. Cancel-safe.
+    pub async fn ring(&mut self) {
+        if self.first.is_none() {
+            self.first = self.receiver.recv().await;
+        }
+        if self.first.is_none() {
+            pending().await
+        }
+    }
+
+    /// The next order.
+    fn take(&mut self) -> Option<Given> {
+        self.first.take().or_else(|| self.receiver.try_recv().ok())
+    }
+}
+
+/// Carries out an order where no watcher runs, on its store.
+pub async fn carry_out_alone(
+    store: &Store,
+    order: Order,
+    answers: &mpsc::Sender<Answer>,
+) -> Result<usize, OrderError> {
+    let users = match order {
+        Order::List { choice, users } => return list(store, &choice, users, answers).await,
+        Order::Find(choice) => return find(store, &choice, answers).await,
+        Order::Reject(choice) => held::reject(store, &choice, jiff::Timestamp::now())?,
+        Order::Reconciled => {
+            store.reconciled()?;
+            0
+        }
+        Order::Approve(_) | Order::Enable(_) => return Err(OrderError::NoWatcher),
+    };
+    let _nobody_listens = answers.send(Answer::Done(users)).await;
+    Ok(users)
+}
+
+async fn list(
+    store: &Store,
+    choice: &Choice,
+    users: bool,
+    answers: &mpsc::Sender<Answer>,
+) -> Result<usize, OrderError> {
+    let found = held::held(store, choice)?;
+    for batch in summaries(&found) {
+        let _nobody_listens = answers.send(Answer::Batch(batch.into())).await;
+    }
+    for user in found.iter().filter(|_| users).flat_map(|holding| holding.users()) {
+        let _nobody_listens = answers.send(Answer::User(user.into())).await;
+    }
+    Ok(found.len())
+}
+
+async fn find(
+    store: &Store,
+    choice: &Choice,
+    answers: &mpsc::Sender<Answer>,
+) -> Result<usize, OrderError> {
+    let found = store.find(|object, record| choice.means(object, record))?;
+    let users = found.len();
+    for (object, record) in found {
+        let user = record.identity.sam_account_name;
+        let _nobody_listens = answers.send(Answer::Known { object, user }).await;
+    }
+    Ok(users)
+}
+
+impl Pipeline {
+    /// Carries out the orders that wait, except those that were taken back.
+    pub async fn carry_out(
+        &self,
+        directory: &mut dyn Directory,
+        waiting: &mut Waiting,
+    ) -> Result<(), WatchError> {
+        while let Some(Given { order, began }) = waiting.take() {
+            let (end, ends) = oneshot::channel();
+            if began.send(ends).is_err() {
+                continue;
+            }
+            let result = self.carry_out_one(directory, order).await;
+            let told = match &result {
+                Ok(users) => Ok(*users),
+                Err(error) => Err(error.to_string()),
+            };
+            // Whoever asked may have gone; it is done all the same.
+            let _nobody_listens = end.send(told);
+            result?;
+        }
+        Ok(())
+    }
+
+    async fn carry_out_one(
+        &self,
+        directory: &mut dyn Directory,
+        order: Order,
+    ) -> Result<usize, WatchError> {
+        match order {
+            Order::Approve(choice) => self.approve(directory, &choice).await,
+            Order::Reject(choice) => Ok(self.reject(&choice)?),
+            Order::Enable(users) => self.enable(directory, &users).await,
+            Order::Reconciled => {
+                self.store.reconciled()?;
+                METRICS.unreconciled.set(0);
+                Ok(0)
+            }
+            // These are answered from the store alone.
+            Order::List { .. } | Order::Find(_) => Ok(0),
+        }
+    }
+
+    /// Tells that users are enabled, where the directory says so and it was told before. Returns
+    /// of how many.
+    async fn enable(
+        &self,
+        directory: &mut dyn Directory,
+        users: &[Uuid],
+    ) -> Result<usize, WatchError> {
+        let mut told = 0;
+        for page in users.chunks(PAGE) {
+            let mut draft = Draft::new(self)?;
+            for object in page {
+                let Some(entry) = directory.read(*object).await? else { continue };
+                let change = draft.compare(directory, &entry, Arrival::Created).await?;
+                let Some(mut change) = change.filter(|change| change.takes_part) else { continue };
+                let blocked = change.record.blocked((self.clock)());
+                if blocked.is_none() && change.record.told.blocked.is_none() {
+                    change.details.push(Detail::AccountEnabled { ended: Reason::Disabled });
+                    told += 1;
+                }
+                draft.changes.push(change);
+            }
+            self.tell(draft, &mut Reading::default()).await?;
+        }
+        Ok(told)
+    }
+}
