@@ -147,6 +147,19 @@ fn directory_url(config: &Config, text: &str, found: &mut Vec<Problem>) {
 }
 
 fn scope(config: &Config, found: &mut Vec<Problem>) {
+    let follows_groups = matches!(config.directory.source, Source::Dirsync | Source::Sandbox);
+    for (key, is_empty) in [
+        ("scope.groups", config.scope.groups.is_empty()),
+        ("apply.groups", config.apply.groups.is_empty()),
+    ] {
+        if !follows_groups && !is_empty {
+            found.push(Problem::at(
+                key,
+                "names groups, which only DirSync follows",
+                "leave it empty with this directory.source",
+            ));
+        }
+    }
     for (key, patterns) in
         [("scope.exclude", &config.scope.exclude), ("scope.protected", &config.scope.protected)]
     {
@@ -309,17 +322,6 @@ fn not_yet(config: &Config, found: &mut Vec<Problem>) {
                 && matches!(directory.source, Source::Dirsync | Source::Sandbox),
             "use auto",
         ),
-        (
-            "directory.treat_lockout_as_disabled",
-            directory.treat_lockout_as_disabled,
-            "set it to false",
-        ),
-        (
-            "scope.organizational_units",
-            !config.scope.organizational_units.is_empty(),
-            "leave it empty",
-        ),
-        ("scope.groups", !config.scope.groups.is_empty(), "leave it empty"),
         ("passwords.enabled", config.passwords.enabled, "set it to false"),
     ];
     for (key, asked_for, remedy) in refusals {

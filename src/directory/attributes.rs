@@ -14,6 +14,10 @@ pub mod uac {
     pub const WORKSTATION_TRUST: u32 = 0x1000;
     /// A domain controller.
     pub const SERVER_TRUST: u32 = 0x2000;
+    /// The password never expires, so nobody is asked to choose another one.
+    pub const DONT_EXPIRE_PASSWORD: u32 = 0x10000;
+    /// The user logs on by smart card only: the password is random.
+    pub const SMARTCARD_REQUIRED: u32 = 0x40000;
 }
 
 /// Seconds from 1601-01-01 to 1970-01-01, both UTC.
@@ -51,6 +55,18 @@ pub fn expiry(account_expires: i64) -> Option<Timestamp> {
         return None;
     }
     from_filetime(account_expires)
+}
+
+/// Until when an account is locked out, as a FILETIME: 0 where it is not, the largest number where
+/// an administrator has to end it. `lockoutTime` alone does not tell, for nothing clears it when its
+/// time is over; `lockoutDuration` of the domain is a negative length, or one that is not negative
+/// where lockouts do not end by themselves (MS-ADA1, both attributes).
+pub fn locked_until(lockout_time: i64, lockout_duration: i64) -> i64 {
+    match (lockout_time, lockout_duration) {
+        (..=0, _) => 0,
+        (_, 0..) => i64::MAX,
+        (time, length) => time.saturating_sub(length),
+    }
 }
 
 /// Parses `userAccountControl`, which is printed as a signed number.
@@ -99,6 +115,14 @@ mod tests {
         assert_eq!(expiry(0), None);
         assert_eq!(expiry(i64::MAX), None);
         assert_eq!(expiry(116_444_736_000_000_000), Some(Timestamp::UNIX_EPOCH));
+    }
+
+    #[test]
+    fn a_lockout_ends_by_itself_or_by_an_administrator() {
+        assert_eq!(locked_until(0, -100), 0);
+        assert_eq!(locked_until(50, -100), 150);
+        assert_eq!(locked_until(50, 0), i64::MAX);
+        assert_eq!(locked_until(50, i64::MIN), i64::MAX);
     }
 
     #[test]

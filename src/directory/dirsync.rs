@@ -17,9 +17,9 @@ use super::{
     Changes, Cursor, Directory, Page, Replica, UsersPage, ber,
     controller::{Controller, committed_usn, current_time, is_tombstone},
     doorbell::{Bell, How, Listener},
-    entry::{Entry, decode_parts},
+    entry::{CONTAINERS, Entry, decode_parts},
     error::{DirectoryError, one_line},
-    paging,
+    members, paging,
     session::{Done, Login, Query, Session, code},
 };
 use crate::config::model;
@@ -27,8 +27,12 @@ use crate::config::model;
 pub(super) const DIRSYNC: &str = "1.2.840.113556.1.4.841";
 const SHOW_DELETED: &str = "1.2.840.113556.1.4.417";
 
+const EXTENDED_DN: &str = "1.2.840.113556.1.4.529";
+
 /// No replication right is needed; only what the account may read is returned.
 const OBJECT_SECURITY: u32 = 0x1;
+/// Single members of a group that came or went, not all of them.
+const INCREMENTAL_VALUES: u32 = 0x8000_0000;
 /// The bytes that a reply may have, roughly. Samba ignores it.
 const MAX_BYTES: u32 = 0x10_0000;
 
@@ -41,7 +45,8 @@ const NOTHING: &str = "(cn=__none__)";
 /// What the relay reads of every user besides the mapped attributes. `isDeleted` must be listed, or
 /// deletions may be missed. The last two never have values: being listed as changed is what tells
 /// that the password itself changed.
-const ALWAYS: [&str; 12] = [
+const ALWAYS: [&str; 13] = [
+    "objectClass",
     "objectSid",
     "sAMAccountName",
     "mS-DS-ConsistencyGuid",
@@ -62,6 +67,7 @@ pub struct Selection {
     base_dn: String,
     attributes: Vec<String>,
     object_security: bool,
+    groups: bool,
 }
 
 impl Selection {
@@ -77,7 +83,18 @@ impl Selection {
                 attributes.push(name.to_owned());
             }
         }
-        Selection { base_dn: base_dn.to_owned(), attributes, object_security }
+        Selection { base_dn: base_dn.to_owned(), attributes, object_security, groups: false }
+    }
+
+    fn with_groups(mut self, groups: bool) -> Selection {
+        self.groups = groups;
+        self
+    }
+
+    /// What changes are asked for of: users, what they are below, and groups where they matter.
+    fn followed(&self) -> String {
+        let groups = if self.groups { "(objectClass=group)" } else { "" };
+        format!("(|{USERS}{}{groups})", any_container())
     }
 
     /// Another one where something else is selected.
@@ -86,9 +103,10 @@ impl Selection {
             self.attributes.iter().map(|name| name.to_ascii_lowercase()).collect();
         attributes.sort();
         let selected = format!(
-            "{}\n{}\n{USERS}\n{}",
+            "{}\n{}\n{}\n{}",
             self.base_dn.to_lowercase(),
             self.object_security,
+            self.followed(),
             attributes.join(",")
         );
         let [a, b, c, d, e, f, g, h, ..] = Sha256::digest(selected).0;
@@ -121,6 +139,12 @@ impl Domain {
             doorbell: config.doorbell,
             usn_interval: config.usn_interval,
         }
+    }
+
+    /// Reads groups and their members too.
+    pub fn with_groups(mut self, groups: bool) -> Domain {
+        self.selection = self.selection.with_groups(groups);
+        self
     }
 
     /// Never asks for these attributes.
@@ -215,7 +239,12 @@ impl ActiveDirectory {
     }
 
     async fn dirsync(&mut self, filter: &str, cursor: &Cursor) -> Result<Changes, DirectoryError> {
-        let flags = if self.selection.object_security { OBJECT_SECURITY } else { 0 };
+        let mut flags = if self.selection.object_security { OBJECT_SECURITY } else { 0 };
+        let mut attributes = self.selection.attributes.clone();
+        if self.selection.groups {
+            flags |= INCREMENTAL_VALUES;
+            attributes.push("member".into());
+        }
         let mut entries = Vec::new();
         let mut malformed = 0_usize;
         let done = self
@@ -225,11 +254,11 @@ impl ActiveDirectory {
                     base: &self.selection.base_dn,
                     scope: Scope::Subtree,
                     filter,
-                    attributes: &self.selection.attributes,
-                    controls: vec![request(flags, &cursor.0), show_deleted()],
+                    attributes: &attributes,
+                    controls: vec![request(flags, &cursor.0), show_deleted(), extended_dn()],
                 },
                 |entry| match Entry::decode(entry.0, false) {
-                    Some(entry) => entries.push(gone_if_invisible(entry)),
+                    Some(entry) => entries.push(whole_links(gone_if_invisible(entry))),
                     None => malformed += 1,
                 },
             )
@@ -291,32 +320,71 @@ impl Directory for ActiveDirectory {
     }
 
     async fn changes(&mut self, cursor: &Cursor) -> Result<Changes, DirectoryError> {
-        self.dirsync(USERS, cursor).await
+        self.dirsync(&self.selection.followed(), cursor).await
     }
 
     async fn users(&mut self, page: Option<Page>) -> Result<UsersPage, DirectoryError> {
-        let mut entries = Vec::new();
-        let mut malformed = 0_usize;
-        let done = self
-            .session
-            .search(
-                Query {
-                    base: &self.selection.base_dn,
-                    scope: Scope::Subtree,
-                    filter: USERS,
-                    attributes: &self.search_attributes,
-                    controls: vec![paging::request(page)],
-                },
-                |entry| match Entry::decode(entry.0, true) {
-                    Some(entry) => entries.push(entry),
-                    None => malformed += 1,
-                },
-            )
-            .await?;
-        if done.result.rc != code::SUCCESS || malformed > 0 {
-            return Err(failed("reading all users", &done));
+        self.all(USERS, page).await
+    }
+
+    fn has_containers(&self) -> bool {
+        true
+    }
+
+    async fn containers(&mut self, page: Option<Page>) -> Result<UsersPage, DirectoryError> {
+        self.all(&any_container(), page).await
+    }
+
+    async fn nested_groups(&mut self, page: Option<Page>) -> Result<UsersPage, DirectoryError> {
+        self.all("(&(objectClass=group)(memberOf=*))", page).await
+    }
+
+    async fn members(&mut self, group: Uuid) -> Result<Option<Vec<Uuid>>, DirectoryError> {
+        let base = format!("<GUID={group}>");
+        let mut found = Vec::new();
+        let mut start = 0;
+        loop {
+            let attributes = [members::from(start)];
+            let mut answer = None;
+            let query = Query {
+                base: &base,
+                scope: Scope::Base,
+                filter: "(objectClass=group)",
+                attributes: &attributes,
+                controls: vec![extended_dn()],
+            };
+            let done = self.session.search(query, |entry| answer = decode_parts(entry.0)).await?;
+            if !matches!(done.result.rc, code::SUCCESS | code::NO_SUCH_OBJECT) {
+                return Err(failed("reading a group", &done));
+            }
+            let Some((_, attributes)) = answer else { return Ok(None) };
+            let range = members::range(&attributes, start).ok_or_else(|| {
+                DirectoryError::failed("reading a group", "the server answers another range")
+            })?;
+            found.extend(range.members);
+            match range.next {
+                Some(next) => start = next,
+                None => return Ok(Some(found)),
+            }
         }
-        Ok(UsersPage { entries, next: paging::next(&done) })
+    }
+
+    async fn find(&mut self, dn: &str) -> Result<Option<Uuid>, DirectoryError> {
+        let attributes = ["objectGUID".to_owned()];
+        let mut found = None;
+        let query = Query {
+            base: dn,
+            scope: Scope::Base,
+            filter: "(objectClass=*)",
+            attributes: &attributes,
+            controls: Vec::new(),
+        };
+        let done = self.session.search(query, |e| found = Entry::decode(e.0, true)).await?;
+        match done.result.rc {
+            code::SUCCESS => Ok(found.map(|entry| entry.object)),
+            code::NO_SUCH_OBJECT | code::INVALID_DN_SYNTAX => Ok(None),
+            _ => Err(failed("looking for an object", &done)),
+        }
     }
 
     async fn read(&mut self, object: Uuid) -> Result<Option<Entry>, DirectoryError> {
@@ -330,7 +398,7 @@ impl Directory for ActiveDirectory {
                     scope: Scope::Base,
                     filter: USERS,
                     attributes: &self.search_attributes,
-                    controls: Vec::new(),
+                    controls: vec![extended_dn()],
                 },
                 |entry| found = Entry::decode(entry.0, true),
             )
@@ -373,6 +441,34 @@ impl Directory for ActiveDirectory {
     }
 }
 
+impl ActiveDirectory {
+    /// One page of everything that matches, complete.
+    async fn all(&mut self, filter: &str, page: Option<Page>) -> Result<UsersPage, DirectoryError> {
+        let mut entries = Vec::new();
+        let mut malformed = 0_usize;
+        let done = self
+            .session
+            .search(
+                Query {
+                    base: &self.selection.base_dn,
+                    scope: Scope::Subtree,
+                    filter,
+                    attributes: &self.search_attributes,
+                    controls: vec![paging::request(page), extended_dn()],
+                },
+                |entry| match Entry::decode(entry.0, true) {
+                    Some(entry) => entries.push(entry),
+                    None => malformed += 1,
+                },
+            )
+            .await?;
+        if done.result.rc != code::SUCCESS || malformed > 0 {
+            return Err(failed("reading everything", &done));
+        }
+        Ok(UsersPage { entries, next: paging::next(&done) })
+    }
+}
+
 /// `SEQUENCE { Flags INTEGER, MaxBytes INTEGER, Cookie OCTET STRING }`, always critical.
 fn request(flags: u32, cookie: &[u8]) -> RawControl {
     let value =
@@ -387,6 +483,34 @@ fn response(value: &[u8]) -> Option<(bool, Cursor)> {
     let (0x02, _unused, rest) = ber::split(rest)? else { return None };
     let (0x04, cookie, _) = ber::split(rest)? else { return None };
     Some((more.iter().any(|byte| *byte != 0), Cursor(cookie.to_vec())))
+}
+
+/// Names of objects come with their GUIDs, in text (MS-ADTS 3.1.1.3.4.1.5).
+fn extended_dn() -> RawControl {
+    let value = ber::sequence(&[ber::integer(1)]);
+    RawControl { ctype: EXTENDED_DN.into(), crit: true, val: Some(value) }
+}
+
+fn any_container() -> String {
+    let classes: String = CONTAINERS.map(|class| format!("(objectClass={class})")).concat();
+    format!("(|{classes})")
+}
+
+/// A link of a user has one value: what was added is all of it. Only members come one by one.
+fn whole_links(mut entry: Entry) -> Entry {
+    const ADDED: &str = ";range=1-1";
+    const REMOVED: &str = ";range=0-0";
+    let link = |name: &str| {
+        let link = name.strip_suffix(ADDED).or_else(|| name.strip_suffix(REMOVED))?;
+        (link != "member").then(|| link.to_owned())
+    };
+    let links: Vec<_> = entry.attributes.keys().filter_map(|name| link(name)).collect();
+    for name in links {
+        entry.attributes.remove(&format!("{name}{REMOVED}"));
+        let values = entry.attributes.remove(&format!("{name}{ADDED}")).unwrap_or_default();
+        entry.attributes.insert(name, values);
+    }
+    entry
 }
 
 pub(super) fn show_deleted() -> RawControl {

@@ -1,16 +1,21 @@
 //! Distinguished names, as far as the relay has to understand them (RFC 4514).
 
-/// The container of what a DN names; empty for the root.
-pub fn parent(dn: &str) -> &str {
+/// Splits a DN into its first step and what that is below; none for the root.
+pub fn split(dn: &str) -> Option<(&str, &str)> {
     let mut escaped = false;
     for (at, letter) in dn.char_indices() {
         match letter {
             '\\' if !escaped => escaped = true,
-            ',' if !escaped => return dn[at + 1..].trim_start(),
+            ',' if !escaped => return Some((&dn[..at], dn[at + 1..].trim_start())),
             _ => escaped = false,
         }
     }
-    ""
+    None
+}
+
+/// The container of what a DN names; empty for the root.
+pub fn parent(dn: &str) -> &str {
+    split(dn).map_or("", |(_, container)| container)
 }
 
 /// Whether a DN names `base` or something below it.
@@ -33,6 +38,7 @@ mod tests {
         assert_eq!(parent("CN=a\\, b,OU=x,DC=y"), "OU=x,DC=y");
         assert_eq!(parent("CN=a\\\\,OU=x"), "OU=x");
         assert_eq!(parent("DC=y"), "");
+        assert_eq!(split("CN=a\\, b, OU=x"), Some(("CN=a\\, b", "OU=x")));
     }
 
     #[test]

@@ -5,8 +5,25 @@ use std::collections::BTreeMap;
 use ldap3::asn1::{PL, StructureTag};
 use uuid::Uuid;
 
+use super::Link;
+
 /// Protocol op of a search result entry (RFC 4511 section 4.5.2).
 const SEARCH_RESULT_ENTRY: u64 = 4;
+
+/// The classes of objects that users can be below.
+pub(super) const CONTAINERS: [&str; 4] =
+    ["organizationalUnit", "container", "builtinDomain", "domainDNS"];
+
+/// What an object is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// A person.
+    User,
+    /// A group.
+    Group,
+    /// What users can be below.
+    Container,
+}
 
 /// Attribute → values, the names in lower case.
 pub type Attributes = BTreeMap<String, Vec<Vec<u8>>>;
@@ -32,6 +49,7 @@ impl Entry {
         let (dn, attributes) = decode_parts(tag)?;
         let guid = attributes.get("objectguid")?.first()?;
         let object = Uuid::from_bytes_le(guid.as_slice().try_into().ok()?);
+        let dn = Link::parse(dn.as_bytes()).map_or(dn.as_str(), |link| link.dn).to_owned();
         Some(Entry { object, dn, attributes, complete })
     }
 
@@ -39,6 +57,32 @@ impl Entry {
     pub fn deleted(object: Uuid) -> Entry {
         let attributes = Attributes::from([("isdeleted".into(), vec![b"TRUE".to_vec()])]);
         Entry { object, dn: String::new(), attributes, complete: false }
+    }
+
+    /// What nothing has changed of, under this name.
+    pub fn unchanged(object: Uuid, dn: String) -> Entry {
+        Entry { object, dn, attributes: Attributes::new(), complete: false }
+    }
+
+    /// objectGUID of the parent, where the entry tells.
+    pub fn parent(&self) -> Option<Uuid> {
+        let values = self.attributes.get("parentguid")?;
+        Some(Uuid::from_bytes_le(values.first()?.as_slice().try_into().ok()?))
+    }
+
+    /// What the object is, where the entry tells.
+    pub fn class(&self) -> Option<Class> {
+        let classes = self.attributes.get("objectclass")?;
+        let is = |name: &[u8]| classes.iter().any(|class| class.eq_ignore_ascii_case(name));
+        Some(if is(b"user") {
+            Class::User
+        } else if is(b"group") {
+            Class::Group
+        } else if CONTAINERS.iter().any(|name| is(name.as_bytes())) {
+            Class::Container
+        } else {
+            Class::User
+        })
     }
 
     /// The attribute's values; none if the entry does not speak of it.
@@ -128,6 +172,17 @@ mod tests {
         assert_eq!(entry.text("title"), None, "unchanged");
         assert_eq!(entry.number("USNCHANGED"), Some(Some(12)));
         assert_eq!(Entry::decode(tag, true).expect("an entry").text("title"), Some(None));
+    }
+
+    #[test]
+    fn a_name_in_the_extended_form_is_read_without_it() {
+        let guid: &[u8] = &[1; 16];
+        let mut tag = sample(&[("objectGUID", &[guid]), ("objectClass", &[b"top", b"Group"])]);
+        if let PL::C(parts) = &mut tag.payload {
+            parts[0] = octets(b"<GUID=bcd2e574-8d58-4136-a9df-8a19b145db79>;CN=a,DC=x");
+        }
+        let entry = Entry::decode(tag, true).expect("an entry");
+        assert_eq!((entry.dn.as_str(), entry.class()), ("CN=a,DC=x", Some(Class::Group)));
     }
 
     #[test]

@@ -11,6 +11,8 @@ mod doorbell;
 mod entry;
 mod error;
 mod feed;
+mod link;
+mod members;
 mod paging;
 mod people;
 mod persistent_search;
@@ -27,8 +29,9 @@ use uuid::Uuid;
 
 pub use dirsync::{ActiveDirectory, Domain};
 pub use doorbell::{Bell, Ringer};
-pub use entry::{Attributes, Entry};
+pub use entry::{Attributes, Class, Entry};
 pub use error::DirectoryError;
+pub use link::Link;
 pub use session::Login;
 pub use source::Source;
 
@@ -72,6 +75,32 @@ pub trait Directory: Send {
 
     /// One object, complete, if it exists, is not deleted, and is a user.
     async fn read(&mut self, object: Uuid) -> Result<Option<Entry>, DirectoryError>;
+
+    /// Whether users are below containers that can be read: else their names alone tell where they
+    /// are.
+    fn has_containers(&self) -> bool {
+        false
+    }
+
+    /// Every container, page by page, as [`Directory::users`].
+    async fn containers(&mut self, _page: Option<Page>) -> Result<UsersPage, DirectoryError> {
+        Ok(UsersPage { entries: Vec::new(), next: None })
+    }
+
+    /// Every group that is a member of a group, page by page.
+    async fn nested_groups(&mut self, _page: Option<Page>) -> Result<UsersPage, DirectoryError> {
+        Ok(UsersPage { entries: Vec::new(), next: None })
+    }
+
+    /// The objectGUIDs of a group's direct members; none if there is no such group.
+    async fn members(&mut self, _group: Uuid) -> Result<Option<Vec<Uuid>>, DirectoryError> {
+        Ok(None)
+    }
+
+    /// The objectGUID of what has this distinguished name, whatever it is.
+    async fn find(&mut self, _dn: &str) -> Result<Option<Uuid>, DirectoryError> {
+        Ok(None)
+    }
 
     /// What time it is by the server's clock; none where it does not tell.
     async fn time(&mut self) -> Result<Option<Timestamp>, DirectoryError> {

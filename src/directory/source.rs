@@ -45,6 +45,14 @@ impl Source {
         }
     }
 
+    /// Reads groups and their members too, where the server has any that can be followed.
+    pub fn with_groups(self, groups: bool) -> Source {
+        match self {
+            Source::Dirsync(domain) => Source::Dirsync(domain.with_groups(groups)),
+            other => other,
+        }
+    }
+
     /// Opens a connection.
     pub async fn connect(&self, login: &Login) -> Result<Box<dyn Directory>, DirectoryError> {
         Ok(match self.clone() {

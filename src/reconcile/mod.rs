@@ -8,6 +8,8 @@ mod compare;
 mod finding;
 mod tenant;
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -20,7 +22,11 @@ use crate::{
     consumer,
     directory::{Directory, Entry},
     graph::GraphClient,
-    watcher::diff::{Arrival, Circumstances, Rules, Step, observe, values_of},
+    watcher::{
+        diff::{Arrival, Circumstances, Rules, Step, observe, values_of},
+        named::Named,
+        record::Part,
+    },
 };
 
 /// How far the comparison has come.
@@ -52,6 +58,12 @@ impl Reconciliation<'_> {
         mut progress: impl FnMut(Progress),
         mut take: impl FnMut(Finding),
     ) -> anyhow::Result<u64> {
+        // Members of groups are known to the watcher alone.
+        anyhow::ensure!(
+            self.watcher.scope.groups().next().is_none(),
+            "who is in scope.groups cannot be told here, so nobody can be compared; \
+             scope.organizational_units can"
+        );
         let domains = self.graph.verified_domains().await?;
         let tenant = Tenant::new()?;
         let (mut page, mut users) = (None, 0);
@@ -124,8 +136,15 @@ impl Reconciliation<'_> {
     /// The user of an entry, as the watcher understands it.
     fn person(&self, entry: &Entry) -> Option<Person> {
         let now = Timestamp::now();
-        let circumstances =
-            Circumstances { now, arrival: Arrival::Baseline, password_signal: false };
+        let (named, groups) = (Named::default(), BTreeSet::new());
+        let circumstances = Circumstances {
+            now,
+            arrival: Arrival::Baseline,
+            password_signal: false,
+            lockout_duration: None,
+            named: &named,
+            groups: &groups,
+        };
         let Step::Change { record, .. } = observe(self.watcher, None, entry, circumstances) else {
             return None;
         };
@@ -133,7 +152,7 @@ impl Reconciliation<'_> {
         let values = |name: &String| Some((name.clone(), values_of(&entry, name)?));
         Some(Person {
             object: entry.object,
-            in_scope: self.watcher.scope.includes(&record),
+            in_scope: record.part == Part::Inside,
             blocked: record.blocked(now),
             attributes: self.watcher.mapped.iter().filter_map(values).collect(),
             identity: record.identity,

@@ -11,7 +11,10 @@ use super::{
     record::Record,
     refresh::Again,
 };
-use crate::event::{Detail, Kind};
+use crate::{
+    directory::dn::normalised,
+    event::{Detail, Kind},
+};
 
 /// What was found of one user, and what is to be told of it.
 #[derive(Debug)]
@@ -106,6 +109,12 @@ impl Change {
                 self.record.attributes.insert(name, *told);
             }
         }
+        for group in self.held.get(&Loss::RemoveMember).iter().flat_map(|held| &held.names) {
+            let group = normalised(group);
+            if before.is_some_and(|record| record.told.groups.contains(&group)) {
+                self.record.told.groups.insert(group);
+            }
+        }
     }
 
     /// Takes out of the details what gives access, and out of the record that it was told. Who is to
@@ -117,7 +126,11 @@ impl Change {
         let creates = |detail: &Detail| detail.kind() == Kind::UserCreated;
         match &self.known {
             Some(known) if !self.details.iter().any(creates) => {
-                self.details.retain(|detail| !gives_access(detail));
+                for detail in self.details.extract_if(.., |detail| gives_access(detail)) {
+                    if let Detail::MembershipChanged { group, .. } = detail {
+                        self.record.told.groups.remove(&normalised(&group));
+                    }
+                }
                 self.record.told.blocked = known.told.blocked;
             }
             known => {

@@ -4,21 +4,23 @@
 //! gives the new record; the difference to what was *told* gives the events. Reading the same
 //! entry twice tells nothing twice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{
-    record::{Record, fingerprint},
+    named::Named,
+    record::{Part, Record, fingerprint},
     scope::Scope,
     veil::Veil,
 };
 use crate::{
     directory::{
         Entry,
-        attributes::{parse_uac, sid_text},
+        attributes::{locked_until, parse_uac, sid_text},
+        dn::normalised,
     },
     event::{Detail, Identity, Reason},
 };
@@ -34,13 +36,37 @@ pub struct Rules {
     pub scope: Scope,
     /// What hides values.
     pub veil: Veil,
+    /// The groups whose members are told of, spelled as configured.
+    pub groups: Vec<String>,
+    /// Whether a lockout counts as a disable.
+    pub count_lockouts: bool,
 }
 
-/// How an object that the ledger does not know enters it.
+impl Rules {
+    /// What the configuration names in the directory.
+    pub fn names(&self) -> impl Iterator<Item = &String> {
+        self.scope.names().chain(self.scope.excluded()).chain(&self.groups)
+    }
+
+    /// Whether it matters who is in which group.
+    pub fn follows_groups(&self) -> bool {
+        !self.groups.is_empty() || self.scope.groups().next().is_some()
+    }
+
+    /// What decides who takes part and whose memberships are told, to be compared with later.
+    pub fn configuration(&self) -> String {
+        format!("{:?} {:?} {}", self.scope, self.groups, self.count_lockouts)
+    }
+}
+
+/// How a user begins to take part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arrival {
-    /// Silently: it was there before the relay.
+    /// Silently: the user was there before the relay, or before it was asked to look after it.
     Baseline,
+    /// As created, unless the ledger knows the user: then silently, for the configuration has taken
+    /// in somebody who was there.
+    Rescoped,
     /// As created.
     Created,
 }
@@ -63,14 +89,20 @@ pub enum Step {
 
 /// The outside circumstances of an observation.
 #[derive(Debug, Clone, Copy)]
-pub struct Circumstances {
+pub struct Circumstances<'a> {
     /// The time of the observation.
     pub now: Timestamp,
-    /// What an unknown object means.
+    /// What it means that a user begins to take part.
     pub arrival: Arrival,
     /// Whether this server is known to list `unicodePwd` as changed. Where it does not, a later
     /// `pwdLastSet` has to do, though it also moves when "must change" is taken back.
     pub password_signal: bool,
+    /// The domain's `lockoutDuration`, where a lockout counts as a disable.
+    pub lockout_duration: Option<i64>,
+    /// What the configuration names in the directory.
+    pub named: &'a Named,
+    /// The configured groups that the user is in, directly or through others.
+    pub groups: &'a BTreeSet<Uuid>,
 }
 
 /// Compares an entry with what the ledger knew of its object.
@@ -78,33 +110,29 @@ pub fn observe(
     rules: &Rules,
     known: Option<&Record>,
     entry: &Entry,
-    circumstances: Circumstances,
+    circumstances: Circumstances<'_>,
 ) -> Step {
-    let deleted = is_deleted(entry);
-    let Some(old) = known else {
-        return match deleted {
-            Some(true) => Step::Ignore,
-            _ if !suffices(entry) => Step::Read,
-            _ => arrive(rules, entry, circumstances),
-        };
-    };
-    if deleted == Some(true) {
-        let record = Record { deleted: true, ..old.clone() };
-        return tell(rules, old, record, Findings::default(), circumstances.now);
-    }
-    if old.deleted {
-        return match deleted {
-            // Undeleted: a tombstone has lost most of its attributes, so all are read again.
-            Some(false) if entry.complete => {
-                let (record, findings) = merge(rules, old, entry, circumstances);
-                tell(rules, old, Record { deleted: false, ..record }, findings, circumstances.now)
-            }
-            Some(false) => Step::Read,
-            _ => Step::Ignore,
-        };
+    let unknown = Record::default();
+    let old = known.unwrap_or(&unknown);
+    match is_deleted(entry) {
+        Some(true) if known.is_none() => return Step::Ignore,
+        Some(true) => {
+            // Where it was decides whether the user takes part, not where deleted objects are.
+            let record = Record { deleted: true, ..old.clone() };
+            return tell(rules, old, record, Findings::default(), circumstances);
+        }
+        // Undeleted: a tombstone has lost most of its attributes, so all are read again.
+        Some(false) if old.deleted && !entry.complete => return Step::Read,
+        None if old.deleted => return Step::Ignore,
+        _ if known.is_none() && !suffices(entry) => return Step::Read,
+        _ => {}
     }
     let (record, findings) = merge(rules, old, entry, circumstances);
-    tell(rules, old, record, findings, circumstances.now)
+    // Whoever begins to take part is told whole.
+    if old.part != Part::Inside && record.part == Part::Inside && !suffices(entry) {
+        return Step::Read;
+    }
+    tell(rules, old, record, findings, circumstances)
 }
 
 /// Whether the entry reports that the password itself changed, by listing `unicodePwd` without a
@@ -152,17 +180,6 @@ fn suffices(entry: &Entry) -> bool {
             .all(|name| entry.attributes.get(*name).is_some_and(|values| !values.is_empty()))
 }
 
-fn arrive(rules: &Rules, entry: &Entry, circumstances: Circumstances) -> Step {
-    let (mut record, findings) = merge(rules, &Record::default(), entry, circumstances);
-    record.told.blocked = record.blocked(circumstances.now);
-    let mut details = Vec::new();
-    if circumstances.arrival == Arrival::Created && rules.scope.includes(&record) {
-        details.push(Detail::UserCreated { enabled: record.told.blocked.is_none() });
-        details.extend(modified(findings));
-    }
-    Step::Change { record: Box::new(record), details }
-}
-
 /// What an entry shows beside the new record.
 #[derive(Default)]
 struct Findings {
@@ -174,10 +191,10 @@ fn merge(
     rules: &Rules,
     old: &Record,
     entry: &Entry,
-    circumstances: Circumstances,
+    circumstances: Circumstances<'_>,
 ) -> (Record, Findings) {
     let entry = &*rules.veil.over(entry);
-    let mut record = old.clone();
+    let mut record = Record { deleted: false, ..old.clone() };
     let mut findings = Findings::default();
     let text = |field: &mut Option<String>, name: &str| {
         if let Some(value) = entry.text(name) {
@@ -196,9 +213,7 @@ fn merge(
     if let Some(values) = entry.values("mS-DS-ConsistencyGuid") {
         *anchor = values.first().filter(|v| !v.is_empty()).map(|v| BASE64_STANDARD.encode(v));
     }
-    if let Some(values) = entry.values("parentGUID").filter(|values| !values.is_empty()) {
-        record.parent = values[0].as_slice().try_into().ok().map(Uuid::from_bytes_le);
-    }
+    record.parent = entry.parent().or(record.parent);
     if !entry.dn.is_empty() {
         record.dn.clone_from(&entry.dn);
     }
@@ -211,7 +226,22 @@ fn merge(
     if let Some(number) = entry.number("pwdLastSet") {
         record.password_last_set = number.unwrap_or_default();
     }
+    match (circumstances.lockout_duration, entry.number("lockoutTime")) {
+        (None, _) => record.locked_until = 0,
+        (Some(length), Some(time)) => {
+            record.locked_until = locked_until(time.unwrap_or_default(), length);
+        }
+        (Some(_), None) => {}
+    }
+    record.part = match rules.scope.includes(&record, circumstances) {
+        true => Part::Inside,
+        false if old.part == Part::None => Part::None,
+        false => Part::Left,
+    };
     findings.password_changed = password_changed(old, &record, entry, circumstances);
+    if record.part != Part::Inside {
+        return (record, findings);
+    }
     for name in &rules.mapped {
         let Some(values) = entry.values(name) else { continue };
         let key = name.to_ascii_lowercase();
@@ -235,7 +265,7 @@ fn password_changed(
     old: &Record,
     new: &Record,
     entry: &Entry,
-    circumstances: Circumstances,
+    circumstances: Circumstances<'_>,
 ) -> bool {
     let (before, after) = (old.password_last_set, new.password_last_set);
     if signals_password(entry) {
@@ -259,18 +289,38 @@ fn tell(
     old: &Record,
     mut record: Record,
     findings: Findings,
-    now: Timestamp,
+    circumstances: Circumstances<'_>,
 ) -> Step {
-    let blocked = record.blocked(now);
-    let told = std::mem::replace(&mut record.told.blocked, blocked);
+    let now = circumstances.now;
+    let told = record.told.blocked;
+    record.told.blocked = record.blocked_to_consumers(now);
+    let state = record.told.blocked;
     let mut details = Vec::new();
-    if !rules.scope.includes(&record) {
-        return changed(old, record, details);
-    }
-    if blocked == Some(Reason::Deleted) {
-        if told != blocked {
-            details.push(Detail::UserDeleted);
+    match record.part {
+        Part::None => return changed(old, record, details),
+        // Whoever was blocked already stays so, for the reason that was told.
+        Part::Left => {
+            details.extend(state.filter(|_| told != state).map(blocked));
+            return changed(old, record, details);
         }
+        Part::Inside if old.part == Part::None => {
+            let [joined, _] = memberships(rules, &mut record, circumstances);
+            let is_told = match circumstances.arrival {
+                Arrival::Baseline => false,
+                Arrival::Rescoped => *old == Record::default(),
+                Arrival::Created => true,
+            };
+            if is_told {
+                details.push(Detail::UserCreated { enabled: state.is_none() });
+                details.extend(joined);
+                details.extend(modified(findings));
+            }
+            return changed(old, record, details);
+        }
+        Part::Inside => {}
+    }
+    if state == Some(Reason::Deleted) {
+        details.extend(state.filter(|_| told != state).map(blocked));
         return changed(old, record, details);
     }
     if old.identity.user_principal_name != record.identity.user_principal_name
@@ -280,18 +330,41 @@ fn tell(
         details.push(Detail::UserRenamed { previous });
     }
     // A reason that gives way to another is told: a consumer may ignore the one and not the other.
-    if let Some(reason) = blocked.filter(|_| told != blocked) {
-        details.push(Detail::AccountDisabled { reason });
-    }
+    details.extend(state.filter(|_| told != state).map(blocked));
     if findings.password_changed {
         let must_change = record.must_change_password();
         details.push(Detail::PasswordChanged { must_change });
     }
-    if let (Some(ended), None) = (told, blocked) {
+    let [joined, left] = memberships(rules, &mut record, circumstances);
+    details.extend(left);
+    if let (Some(ended), None) = (told, state) {
         details.push(Detail::AccountEnabled { ended });
     }
+    details.extend(joined);
     details.extend(modified(findings));
     changed(old, record, details)
+}
+
+/// The mapped groups that the user has joined and left, as far as that is to be told.
+fn memberships(
+    rules: &Rules,
+    record: &mut Record,
+    circumstances: Circumstances<'_>,
+) -> [Vec<Detail>; 2] {
+    let (mut joined, mut left) = (Vec::new(), Vec::new());
+    for group in &rules.groups {
+        let Some(object) = circumstances.named.object(group) else { continue };
+        let member = circumstances.groups.contains(&object);
+        let known = match member {
+            true => !record.told.groups.insert(normalised(group)),
+            false => !record.told.groups.remove(&normalised(group)),
+        };
+        if !known && circumstances.named.is_established(object) {
+            let list = if member { &mut joined } else { &mut left };
+            list.push(Detail::MembershipChanged { group: group.clone(), member });
+        }
+    }
+    [joined, left]
 }
 
 fn modified(Findings { attributes, .. }: Findings) -> Option<Detail> {

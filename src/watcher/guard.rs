@@ -239,15 +239,23 @@ fn account_loss(reason: Reason) -> Loss {
 
 /// Takes out of `held` what is held no longer, for the state has flipped back or given way to
 /// another. `state` says why the account is blocked, if it is; none for a user who takes no part.
-/// `shown` says which attributes have a value again.
-pub fn release(held: &mut Holdings, state: Option<Option<Reason>>, shown: impl Fn(&str) -> bool) {
+/// `shown` says which attributes have a value again, and `member` which groups the user is in.
+pub fn release(
+    held: &mut Holdings,
+    state: Option<Option<Reason>>,
+    shown: impl Fn(&str) -> bool,
+    member: impl Fn(&str) -> bool,
+) {
     let Some(blocked) = state else { return held.clear() };
     held.retain(|loss, held| match loss {
         Loss::Blank => {
             held.names.retain(|name| !shown(name));
             !held.names.is_empty() && blocked != Some(Reason::Deleted)
         }
-        Loss::RemoveMember => blocked != Some(Reason::Deleted),
+        Loss::RemoveMember => {
+            held.names.retain(|group| !member(group));
+            !held.names.is_empty() && blocked != Some(Reason::Deleted)
+        }
         Loss::Disable | Loss::Expire | Loss::Delete => blocked == held.reason,
     });
 }

@@ -19,7 +19,7 @@ use super::{
     store::{Batch, Store, StoreError},
 };
 use crate::{
-    directory::{Directory, Entry},
+    directory::{Directory, Entry, dn::normalised},
     ops::metrics::METRICS,
 };
 
@@ -55,11 +55,13 @@ pub fn reject(store: &Store, choice: &Choice, now: jiff::Timestamp) -> Result<us
         for loss in losses {
             let Some(held) = held.remove(loss) else { continue };
             if loss.is_of_account() {
-                record.told.blocked = record.blocked(now);
-            } else if *loss == Loss::Blank {
-                for name in &held.names {
-                    record.attributes.remove(&name.to_ascii_lowercase());
-                }
+                record.told.blocked = record.blocked_to_consumers(now);
+            }
+            for name in &held.names {
+                match loss {
+                    Loss::RemoveMember => record.told.groups.remove(&normalised(name)),
+                    _ => record.attributes.remove(&name.to_ascii_lowercase()).is_some(),
+                };
             }
         }
         change.records.insert(*object, record);

@@ -5,6 +5,7 @@
 //! be trusted, [`intake`] where others ask for a user to be told again, [`orders`] where an operator
 //! gives orders, and [`held`] what becomes of what the guard stopped; this file keeps them running.
 
+mod agenda;
 mod census;
 pub mod change;
 mod clock;
@@ -13,6 +14,7 @@ pub mod footing;
 pub mod guard;
 pub mod held;
 pub mod intake;
+pub mod named;
 pub mod orders;
 pub mod pipeline;
 pub mod record;
@@ -20,6 +22,7 @@ pub mod refresh;
 pub mod resync;
 pub mod scope;
 pub mod store;
+mod surroundings;
 mod veil;
 
 use std::{sync::Arc, time::Duration};
@@ -105,6 +108,8 @@ pub fn rules(config: &Config) -> Result<Rules, SecretError> {
         // A configuration with mappings that cannot be read is refused before.
         mapped: Mappings::parse(&config.apply.attributes).unwrap_or_default().attributes(),
         scope: Scope::from_config(&config.scope),
+        groups: config.apply.groups.keys().cloned().collect(),
+        count_lockouts: config.directory.treat_lockout_as_disabled,
         veil: Veil::from_config(&config.apply)?,
     })
 }
@@ -112,8 +117,13 @@ pub fn rules(config: &Config) -> Result<Rules, SecretError> {
 /// What is read of the directory, as the configuration says.
 pub fn followed(config: &Config) -> Source {
     let mapped = Mappings::parse(&config.apply.attributes).unwrap_or_default().attributes();
-    let read = mapped.iter().map(String::as_str).chain([config.directory.upn_attribute()]);
-    Source::from_config(&config.directory, read).without(&config.apply.never)
+    let lockout = ["lockoutTime", "lockoutDuration"]
+        .into_iter()
+        .filter(|_| config.directory.treat_lockout_as_disabled);
+    let upn = config.directory.upn_attribute();
+    let read = mapped.iter().map(String::as_str).chain([upn]).chain(lockout);
+    let groups = !config.scope.groups.is_empty() || !config.apply.groups.is_empty();
+    Source::from_config(&config.directory, read).with_groups(groups).without(&config.apply.never)
 }
 
 impl Watcher {
@@ -261,8 +271,8 @@ impl Watcher {
         }
     }
 
-    /// Rests, then waits for the doorbell, a refresh request or the sweep. False when the process
-    /// is asked to stop.
+    /// Rests, then waits for the doorbell, a refresh request, the sweep, or somebody's time. False
+    /// when the process is asked to stop.
     async fn wait(
         &self,
         directory: &mut dyn Directory,
@@ -297,7 +307,7 @@ impl Watcher {
         }
     }
 
-    /// How long to wait at most: until the sweep, until somebody is to be read again, or not at all
+    /// How long to wait at most: until the sweep, until somebody's time comes, or not at all
     /// where a comparison goes on.
     fn longest(&self, comparison: &Comparing) -> Result<Duration, StoreError> {
         if comparison.goes_on() {
@@ -306,7 +316,8 @@ impl Watcher {
         let now = (self.pipeline.clock)();
         let due = self.pipeline.store.next_postponed()?;
         let due = due.map(|due| Duration::try_from(due.duration_since(now)).unwrap_or_default());
-        Ok(due.unwrap_or(self.sweep_interval).min(self.sweep_interval))
+        let due = due.unwrap_or(Duration::MAX).min(self.pipeline.until_due()?);
+        Ok(due.min(self.sweep_interval))
     }
 
     async fn pause(&self, delay: Duration) {

@@ -278,7 +278,7 @@ impl Pipeline {
                 let Some(entry) = directory.read(*object).await? else { continue };
                 let change = draft.compare(directory, &entry, Arrival::Created).await?;
                 let Some(mut change) = change.filter(|change| change.takes_part) else { continue };
-                let blocked = change.record.blocked((self.clock)());
+                let blocked = change.record.blocked_to_consumers((self.clock)());
                 if blocked.is_none() && change.record.told.blocked.is_none() {
                     change.details.push(Detail::AccountEnabled { ended: Reason::Disabled });
                     told += 1;

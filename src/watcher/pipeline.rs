@@ -21,10 +21,11 @@ use super::{
     change::Change,
     clock,
     diff::{Arrival, Circumstances, Rules, Step, observe, signals_password},
-    footing::Footing,
+    footing::{Footing, later},
     guard::{Guard, Holdings, Reading, Round, Verdict, Weight, Weights, release},
-    record::Record,
-    store::{Batch, Store, StoreError},
+    named::Named,
+    record::{Part, Record},
+    store::{Batch, Due, Store, StoreError},
 };
 use crate::{
     directory::{Cursor, Directory, DirectoryError, Entry},
@@ -109,8 +110,21 @@ impl Pipeline {
     /// directory was kept busy by that.
     pub async fn follow(&self, directory: &mut dyn Directory) -> Result<Duration, WatchError> {
         let started = (self.clock)();
+        let cursor = self.store.cursor()?;
+        let is_edited = self.store.configuration()?.is_none_or(|c| c != self.rules.configuration());
+        if cursor.is_none() || is_edited {
+            let passage = match cursor {
+                None => Passage { arrival: Arrival::Baseline, ..Passage::default() },
+                Some(_) => Passage {
+                    arrival: Arrival::Rescoped,
+                    waits: Some(later(started, self.settle)),
+                    ..Passage::default()
+                },
+            };
+            self.baseline(directory, passage).await?;
+            return Ok(Duration::ZERO);
+        }
         let Some((mut cursor, footing)) = self.orient(directory).await? else {
-            self.baseline(directory).await?;
             return Ok(Duration::ZERO);
         };
         let mut passage = Passage::default();
@@ -136,6 +150,7 @@ impl Pipeline {
             }
             cursor = changes.next;
             if !changes.more {
+                self.settle_due(directory, &mut passage.reading).await?;
                 METRICS.cursor_moved();
                 if moved {
                     let took = (self.clock)().duration_since(started).as_secs_f64();
@@ -148,12 +163,17 @@ impl Pipeline {
 
     /// Reads every user into the ledger, and tells nothing of who is new to it. The cursor is taken
     /// first, so that what changes meanwhile is read again afterwards. It is stored last: until then
-    /// a restart begins anew, and what it then finds changed is told.
-    async fn baseline(&self, directory: &mut dyn Directory) -> Result<(), WatchError> {
-        let mut passage = Passage { arrival: Arrival::Baseline, ..Passage::default() };
+    /// a restart begins anew, and what it then finds changed is told. The same is done where the
+    /// configuration looks after others than before.
+    async fn baseline(
+        &self,
+        directory: &mut dyn Directory,
+        mut passage: Passage,
+    ) -> Result<(), WatchError> {
         let started = (self.clock)();
         let interrupted = !self.store.is_empty()?;
         let cursor = directory.now().await?;
+        self.read_surroundings(directory).await?;
         let mut users = 0;
         let mut page = None;
         loop {
@@ -171,6 +191,8 @@ impl Pipeline {
         let footing = Footing::on(directory.server(), &replica, started);
         let next = Some((cursor, Footing { compared, ..footing }));
         self.take(directory, Vec::new(), next, &mut passage).await?;
+        self.settle_configuration()?;
+        self.settle_due(directory, &mut passage.reading).await?;
         METRICS.cursor_moved();
         tracing::info!(users, server = directory.server(), "read the whole directory");
         Ok(())
@@ -185,6 +207,7 @@ impl Pipeline {
         next: Option<(Cursor, Footing)>,
         passage: &mut Passage,
     ) -> Result<(), WatchError> {
+        let entries = self.surround(directory, entries).await?;
         let Passage { arrival, waits, reading } = passage;
         let mut draft = Draft::new(self)?.waiting(*waits);
         let mut seen = HashSet::new();
@@ -295,6 +318,8 @@ pub(super) struct Draft<'a> {
     now: Timestamp,
     sequence: u64,
     password_signal: bool,
+    named: Named,
+    lockout_duration: Option<i64>,
     /// Whether anything is held of anybody.
     holding: bool,
     /// Until when whatever gives access waits, if it does.
@@ -316,6 +341,8 @@ impl<'a> Draft<'a> {
             waits: store.footing()?.and_then(|footing| footing.settling(now)),
             sequence: store.sequence()?,
             password_signal: store.password_signal()?,
+            named: store.named(pipeline.rules.names())?,
+            lockout_duration: pipeline.lockout_duration()?,
             holding: store.held_users()? > 0,
             clock_is_off: None,
             batch: Batch::default(),
@@ -342,8 +369,15 @@ impl<'a> Draft<'a> {
             self.password_signal = true;
             self.batch.password_signal = true;
         }
-        let circumstances =
-            Circumstances { now: self.now, arrival, password_signal: self.password_signal };
+        let groups = self.groups_of(entry.object)?;
+        let circumstances = Circumstances {
+            now: self.now,
+            arrival,
+            password_signal: self.password_signal,
+            lockout_duration: self.lockout_duration,
+            named: &self.named,
+            groups: &groups,
+        };
         let mut step = observe(rules, known.as_ref(), entry, circumstances);
         let mut whole = None;
         if step == Step::Read {
@@ -366,12 +400,12 @@ impl<'a> Draft<'a> {
         if self.clock_is_off == Some(false) {
             held.retain(|_, held| !held.by_clock);
         }
-        let takes_part = rules.scope.includes(&record);
-        let state = takes_part.then(|| record.blocked(self.now));
+        let takes_part = record.part != Part::None;
+        let state = takes_part.then(|| record.blocked_to_consumers(self.now));
         let entry = whole.as_ref().unwrap_or(entry);
-        release(&mut held, state, |name| {
-            entry.values(name).is_some_and(|values| !values.is_empty())
-        });
+        let shown = |name: &str| entry.values(name).is_some_and(|values| !values.is_empty());
+        let member = |name: &str| self.named.object(name).is_some_and(|g| groups.contains(&g));
+        release(&mut held, state, shown, member);
         let object = entry.object;
         Ok(Some(Change {
             object,
@@ -387,6 +421,19 @@ impl<'a> Draft<'a> {
         }))
     }
 
+    /// The configured groups that somebody is in, directly or through others.
+    fn groups_of(&self, object: Uuid) -> Result<BTreeSet<Uuid>, StoreError> {
+        let Pipeline { store, rules, .. } = self.pipeline;
+        let (mut seen, mut open) = (BTreeSet::new(), Vec::new());
+        if rules.follows_groups() {
+            open.push(object);
+        }
+        while let Some(member) = open.pop() {
+            open.extend(store.groups_of(member)?.into_iter().filter(|group| seen.insert(*group)));
+        }
+        Ok(seen)
+    }
+
     /// Decides what is told, and under which sequences.
     fn finish(mut self, reading: &mut Reading) -> Result<Batch, StoreError> {
         let guard = &self.pipeline.guard;
@@ -397,10 +444,10 @@ impl<'a> Draft<'a> {
         }
         let mut verdict = Verdict::new();
         if !weights.is_empty() {
-            let Pipeline { store, rules, census, .. } = self.pipeline;
+            let Pipeline { store, census, .. } = self.pipeline;
             let mut counts = store.counts()?;
             let round = Round { now: self.now, weights: &weights, clock_is_off };
-            let in_scope = || census.users(store, &rules.scope, self.now);
+            let in_scope = || census.users(store, self.now);
             verdict = guard.decide(&mut counts, reading, round, in_scope)?;
             self.batch.counts = Some(counts);
         }
@@ -434,6 +481,8 @@ impl<'a> Draft<'a> {
                 self.batch.held.insert(change.object, change.held);
             }
             if change.enters && change.known.as_ref() != Some(&change.record) {
+                let due = change.record.due(self.now);
+                self.batch.due.extend(due.map(|time| Due::at(time, change.object)));
                 self.batch.records.insert(change.object, change.record);
             }
         }

@@ -1,15 +1,16 @@
 //! What the ledger knows of one user.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::store::Container;
 use crate::{
     directory::{
-        attributes::{expiry, uac},
+        attributes::{expiry, from_filetime, uac},
         dn,
     },
     event::{Detail, Identity, Reason},
@@ -34,6 +35,13 @@ pub struct Record {
     /// pwdLastSet, as the directory holds it: 0 if a new password must be chosen.
     #[serde(rename = "pwd")]
     pub password_last_set: i64,
+    /// Until when the account is locked out, as a FILETIME; 0 where it is not, or where that does
+    /// not count.
+    #[serde(rename = "locked", default, skip_serializing_if = "is_unset")]
+    pub locked_until: i64,
+    /// Whether the user takes part.
+    #[serde(default, skip_serializing_if = "Part::is_none")]
+    pub part: Part,
     /// Whether the object is a tombstone or in the recycle bin.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
@@ -48,6 +56,26 @@ pub struct Record {
     pub attributes: BTreeMap<String, u64>,
     /// What the consumers know.
     pub told: Told,
+}
+
+/// Whether a user takes part.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// Not so far: the consumers know nothing of this user.
+    #[default]
+    None,
+    /// In scope.
+    Inside,
+    /// Out of scope, after it was in it. Until it comes back, what the consumers know stays as it
+    /// was told.
+    Left,
+}
+
+impl Part {
+    fn is_none(&self) -> bool {
+        *self == Part::None
+    }
 }
 
 /// What was last told of a user.
@@ -66,6 +94,10 @@ pub struct Told {
     /// Sequence of the last change of the password; 0 before the first.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub password: u64,
+    /// The mapped groups of which the user is a member, as told, by their normalised names in the
+    /// configuration.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub groups: BTreeSet<String>,
 }
 
 impl Told {
@@ -82,6 +114,10 @@ impl Told {
     }
 }
 
+fn is_unset(number: &i64) -> bool {
+    *number == 0
+}
+
 fn is_zero(number: &u64) -> bool {
     *number == 0
 }
@@ -95,6 +131,8 @@ impl Record {
             Some(Reason::Disabled)
         } else if expiry(self.account_expires).is_some_and(|end| end <= now) {
             Some(Reason::Expired)
+        } else if self.is_locked_out(now) {
+            Some(Reason::LockedOut)
         } else {
             None
         }
@@ -109,9 +147,47 @@ impl Record {
             || name.contains('=') && dn::normalised(name) == dn::normalised(&self.dn)
     }
 
-    /// Whether a new password must be chosen at the next logon.
+    /// Why the consumers should take the account for blocked at `now`. For a user who has left the
+    /// scope that does not change any more until it comes back.
+    pub fn blocked_to_consumers(&self, now: Timestamp) -> Option<Reason> {
+        match self.part {
+            Part::Left => {
+                let reason = self.told.blocked.or_else(|| self.blocked(now));
+                Some(reason.unwrap_or(Reason::ScopeLeft))
+            }
+            Part::None | Part::Inside => self.blocked(now),
+        }
+    }
+
+    /// Its distinguished name below this container.
+    pub fn placed(&self, above: Option<&Container>) -> String {
+        match (above, dn::split(&self.dn)) {
+            (Some(above), Some((step, _))) => format!("{step},{}", above.dn),
+            _ => self.dn.clone(),
+        }
+    }
+
+    /// When the state of a user in scope next changes by itself, without a change in the directory.
+    pub fn due(&self, now: Timestamp) -> Option<Timestamp> {
+        if self.deleted || self.part != Part::Inside {
+            return None;
+        }
+        let times = [expiry(self.account_expires), from_filetime(self.locked_until)];
+        times.into_iter().flatten().filter(|time| *time > now).min()
+    }
+
+    /// Whether a new password must be chosen at the next logon. Who has a password that never
+    /// expires, or none to type, is not asked for one.
     pub fn must_change_password(&self) -> bool {
         self.password_last_set == 0
+            && self.account_control & (uac::DONT_EXPIRE_PASSWORD | uac::SMARTCARD_REQUIRED) == 0
+    }
+
+    fn is_locked_out(&self, now: Timestamp) -> bool {
+        match self.locked_until {
+            0 => false,
+            until => from_filetime(until).is_none_or(|end| end > now),
+        }
     }
 }
 
@@ -141,10 +217,40 @@ mod tests {
         record.account_expires = past;
         assert_eq!(record.blocked(now), Some(Reason::Expired));
         assert_eq!(record.blocked(Timestamp::from_second(-1).expect("in range")), None);
+        record.locked_until = i64::MAX;
+        assert_eq!(record.blocked(now), Some(Reason::Expired));
+        record.account_expires = 0;
+        assert_eq!(record.blocked(now), Some(Reason::LockedOut));
         record.account_control = 514;
         assert_eq!(record.blocked(now), Some(Reason::Disabled));
         record.deleted = true;
         assert_eq!(record.blocked(now), Some(Reason::Deleted));
+    }
+
+    #[test]
+    fn a_state_changes_by_itself_at_the_next_of_its_times() {
+        let second = |second| Timestamp::from_second(second).expect("in range");
+        let ticks = |second: i64| 116_444_736_000_000_000 + second * 10_000_000;
+        let mut record = Record { part: Part::Inside, ..Record::default() };
+        assert_eq!(record.due(second(0)), None);
+        record.account_expires = ticks(20);
+        record.locked_until = ticks(10);
+        assert_eq!(record.due(second(0)), Some(second(10)));
+        assert_eq!(record.blocked(second(9)), Some(Reason::LockedOut));
+        assert_eq!(record.due(second(10)), Some(second(20)));
+        assert_eq!(record.blocked(second(10)), None);
+        assert_eq!(record.due(second(20)), None);
+        record.account_expires = i64::MAX;
+        assert_eq!(record.due(second(10)), None, "never");
+    }
+
+    #[test]
+    fn only_who_types_a_password_must_change_it() {
+        let must = |account_control| {
+            Record { account_control, ..Record::default() }.must_change_password()
+        };
+        assert!(must(512));
+        assert!(!must(512 | uac::DONT_EXPIRE_PASSWORD) && !must(512 | uac::SMARTCARD_REQUIRED));
     }
 
     #[test]
@@ -163,7 +269,14 @@ mod tests {
             dn: "CN=a".into(),
             parent: Some(Uuid::from_u128(9)),
             attributes: [("title".into(), u64::MAX)].into(),
-            told: Told { blocked: Some(Reason::Expired), sequence: 7, account: 7, password: 3 },
+            part: Part::Left,
+            told: Told {
+                blocked: Some(Reason::Expired),
+                sequence: 7,
+                account: 7,
+                password: 3,
+                groups: ["cn=sales".into()].into(),
+            },
             ..Record::default()
         };
         let bytes = serde_json::to_vec(&record).expect("json");

@@ -12,6 +12,7 @@ use super::{
     change::Change,
     diff::{Rules, blocked, blocks, values_of},
     guard::Loss,
+    record::Part,
 };
 use crate::{
     directory::Entry,
@@ -98,7 +99,7 @@ impl Again {
         {
             details.push(blocked(reason));
         }
-        if record.deleted {
+        if record.deleted || record.part != Part::Inside {
             return details;
         }
         let is_enabled = told.is_none() && record.blocked(now).is_none();

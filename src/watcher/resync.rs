@@ -168,6 +168,9 @@ impl Pipeline {
         comparison.passage.waits = Some(later(now, self.settle));
         match std::mem::take(&mut comparison.progress) {
             Progress::Reading(page) => {
+                if page.is_none() {
+                    self.read_surroundings(directory).await?;
+                }
                 let found = directory.users(page).await?;
                 comparison.seen.extend(found.entries.iter().map(|entry| entry.object));
                 self.take(directory, found.entries, None, &mut comparison.passage).await?;

@@ -1,8 +1,11 @@
 //! Which users take part.
 
-use crate::{config::model, directory::attributes};
+use crate::{
+    config::model,
+    directory::{attributes, dn::normalised},
+};
 
-use super::record::Record;
+use super::{diff::Circumstances, record::Record};
 
 /// RIDs of accounts that are never touched: Administrator and krbtgt (MS-DTYP 2.4.2.4).
 const PROTECTED_RIDS: [u32; 2] = [500, 502];
@@ -12,21 +15,44 @@ const PROTECTED_RIDS: [u32; 2] = [500, 502];
 pub struct Scope {
     /// sAMAccountName patterns in lower case.
     names: Vec<String>,
-    /// Distinguished names, normalised: these and what is below them.
-    trees: Vec<String>,
+    /// Distinguished names as configured: who is one of these or below takes no part.
+    excluded: Vec<String>,
+    /// The same: only who is below one of these takes part, unless there are none.
+    units: Vec<String>,
+    /// Groups: only their members take part, unless there are none.
+    groups: Vec<String>,
 }
 
 impl Scope {
     /// As the configuration says.
     pub fn from_config(config: &model::Scope) -> Scope {
         let patterns = config.exclude.iter().chain(&config.protected);
-        let (trees, names) =
-            patterns.map(|p| p.to_lowercase()).partition::<Vec<_>, _>(|p| p.contains('='));
-        Scope { names, trees: trees.iter().map(|dn| normalised(dn)).collect() }
+        let (excluded, names) = patterns.cloned().partition::<Vec<_>, _>(|p| p.contains('='));
+        Scope {
+            names: names.iter().map(|name| name.to_lowercase()).collect(),
+            excluded,
+            units: config.organizational_units.clone(),
+            groups: config.groups.clone(),
+        }
+    }
+
+    /// The containers that it names, and the groups, all of which have to exist.
+    pub fn names(&self) -> impl Iterator<Item = &String> {
+        self.units.iter().chain(&self.groups)
+    }
+
+    /// The objects that it excludes; it does no harm if there is no such object.
+    pub fn excluded(&self) -> impl Iterator<Item = &String> {
+        self.excluded.iter()
+    }
+
+    /// The groups that it names.
+    pub fn groups(&self) -> impl Iterator<Item = &String> {
+        self.groups.iter()
     }
 
     /// Whether this user takes part.
-    pub fn includes(&self, record: &Record) -> bool {
+    pub fn includes(&self, record: &Record, circumstances: Circumstances<'_>) -> bool {
         let rid = record.identity.sid.as_deref().and_then(attributes::rid);
         if attributes::is_machine(record.account_control)
             || rid.is_some_and(|rid| PROTECTED_RIDS.contains(&rid))
@@ -37,16 +63,17 @@ impl Scope {
         if self.names.iter().any(|pattern| matches(pattern, &name)) {
             return false;
         }
+        let Circumstances { named, groups, .. } = circumstances;
         let dn = normalised(&record.dn);
-        !self.trees.iter().any(|tree| {
-            dn.strip_suffix(tree.as_str())
+        let below = |tree: &String| {
+            dn.strip_suffix(named.place(tree).as_ref())
                 .is_some_and(|rest| rest.is_empty() || rest.ends_with(','))
-        })
+        };
+        let member = |group: &String| named.object(group).is_some_and(|g| groups.contains(&g));
+        !self.excluded.iter().any(below)
+            && (self.units.is_empty() || self.units.iter().any(below))
+            && (self.groups.is_empty() || self.groups.iter().any(member))
     }
-}
-
-fn normalised(dn: &str) -> String {
-    dn.to_lowercase().split(',').map(str::trim).collect::<Vec<_>>().join(",")
 }
 
 /// Whether a name fits a pattern in which `*` stands for any letters.
@@ -64,8 +91,17 @@ fn matches(pattern: &str, name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use uuid::Uuid;
+
     use super::*;
-    use crate::event::Identity;
+    use crate::{
+        event::Identity,
+        watcher::{diff::Arrival, named::Named},
+    };
+
+    const PEOPLE: &str = "CN=x,OU=People,DC=corp,DC=example";
 
     fn user(name: &str, dn: &str, rid: u32, account_control: u32) -> Record {
         let identity = Identity {
@@ -76,22 +112,66 @@ mod tests {
         Record { dn: dn.into(), identity, account_control, ..Record::default() }
     }
 
+    fn includes(scope: &Scope, named: &Named, groups: &BTreeSet<Uuid>, user: &Record) -> bool {
+        let circumstances = Circumstances {
+            now: jiff::Timestamp::UNIX_EPOCH,
+            arrival: Arrival::Created,
+            password_signal: false,
+            lockout_duration: None,
+            named,
+            groups,
+        };
+        scope.includes(user, circumstances)
+    }
+
     #[test]
     fn excluded_protected_and_machine_accounts_take_no_part() {
         let scope = Scope::from_config(&model::Scope {
             exclude: vec!["svc-*".into(), "OU=Labs, DC=corp,DC=example".into()],
             ..model::Scope::default()
         });
-        let includes = |name, dn, rid, control| scope.includes(&user(name, dn, rid, control));
-        let people = "CN=x,OU=People,DC=corp,DC=example";
-        assert!(includes("alice", people, 1104, 512));
-        assert!(!includes("SVC-backup", people, 1104, 512));
-        assert!(!includes("MSOL_1234", people, 1104, 512));
+        let includes = |name, dn, rid, control| {
+            let user = user(name, dn, rid, control);
+            includes(&scope, &Named::default(), &BTreeSet::new(), &user)
+        };
+        assert!(includes("alice", PEOPLE, 1104, 512));
+        assert!(!includes("SVC-backup", PEOPLE, 1104, 512));
+        assert!(!includes("MSOL_1234", PEOPLE, 1104, 512));
         assert!(!includes("alice", "CN=x,ou=labs,dc=corp,dc=example", 1104, 512));
         assert!(includes("alice", "CN=x,ou=biolabs,dc=corp,dc=example", 1104, 512));
-        assert!(!includes("boss", people, 500, 512));
-        assert!(!includes("krbtgt", people, 502, 514));
-        assert!(!includes("dc1$", people, 1104, 0x2000));
+        assert!(!includes("boss", PEOPLE, 500, 512));
+        assert!(!includes("krbtgt", PEOPLE, 502, 514));
+        assert!(!includes("dc1$", PEOPLE, 1104, 0x2000));
+    }
+
+    #[test]
+    fn a_named_unit_is_the_same_one_wherever_it_is_by_now() {
+        let scope = Scope::from_config(&model::Scope {
+            organizational_units: vec!["OU=Staff,DC=corp,DC=example".into()],
+            ..model::Scope::default()
+        });
+        let mut named = Named::default();
+        let of = |named: &Named| {
+            includes(&scope, named, &BTreeSet::new(), &user("alice", PEOPLE, 1104, 512))
+        };
+        assert!(!of(&named));
+        let place = "OU=People,DC=corp,DC=example";
+        named.add("ou=staff, dc=corp,dc=example", Uuid::from_u128(1), Some(place));
+        assert!(of(&named));
+    }
+
+    #[test]
+    fn where_groups_are_named_only_members_take_part() {
+        let scope = Scope::from_config(&model::Scope {
+            groups: vec!["CN=Cloud,DC=corp,DC=example".into()],
+            ..model::Scope::default()
+        });
+        let mut named = Named::default();
+        let group = Uuid::from_u128(1);
+        named.add("CN=Cloud,DC=corp,DC=example", group, None);
+        let alice = user("alice", PEOPLE, 1104, 512);
+        assert!(!includes(&scope, &named, &BTreeSet::new(), &alice));
+        assert!(includes(&scope, &named, &[group].into(), &alice));
     }
 
     #[test]

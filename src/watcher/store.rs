@@ -5,10 +5,12 @@
 //! truth; each is one durable transaction. A crash in between leaves the outbox, and the same
 //! bytes go out again.
 
+mod agenda;
 mod postponed;
+mod surroundings;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -22,6 +24,10 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use thiserror::Error;
 use uuid::Uuid;
 
+pub use self::{
+    agenda::Due,
+    surroundings::{Container, Surroundings},
+};
 use super::{
     footing::Footing,
     guard::{Counts, Holdings},
@@ -55,6 +61,8 @@ mod key {
     pub const UNRECONCILED: &str = "unreconciled";
     pub const GUARD: &str = "guard";
     pub const FOOTING: &str = "footing";
+    pub const LOCKOUT_DURATION: &str = "lockout_duration";
+    pub const CONFIGURATION: &str = "configuration";
 }
 
 /// Why the store cannot be used. Nothing can be done without it, so the watcher stops.
@@ -113,6 +121,8 @@ pub struct Batch {
     pub sequence: Option<u64>,
     /// Set once the server is known to list changed passwords.
     pub password_signal: bool,
+    /// Who is to be compared again, and when.
+    pub due: BTreeSet<Due>,
 }
 
 /// The store. Cheap to clone.
@@ -155,6 +165,12 @@ impl Store {
             transaction.open_table(HELD)?;
             transaction.open_table(OUTBOX_HELD)?;
             transaction.open_table(postponed::POSTPONED)?;
+            transaction.open_table(agenda::AGENDA)?;
+            transaction.open_table(surroundings::CONTAINERS)?;
+            transaction.open_table(surroundings::GROUPS)?;
+            transaction.open_table(surroundings::MEMBERS)?;
+            transaction.open_table(surroundings::MEMBER_OF)?;
+            transaction.open_table(surroundings::NAMED)?;
             let mut meta = transaction.open_table(META)?;
             let found = get::<String>(&meta, key::SOURCE)?;
             match found {
@@ -330,7 +346,8 @@ impl Store {
             put_facts(&mut meta, batch)?;
             // Even a batch without facts must be seen to be there.
             put(&mut meta, "staged", &true)?;
-            postponed::postpone(transaction, batch)
+            postponed::postpone(transaction, batch)?;
+            agenda::schedule(transaction, &batch.due)
         })
     }
 
@@ -377,7 +394,8 @@ impl Store {
                 hold(&mut held, object.as_u128(), &encode(holdings)?)?;
             }
             put_facts(&mut transaction.open_table(META)?, batch)?;
-            postponed::postpone(transaction, batch)
+            postponed::postpone(transaction, batch)?;
+            agenda::schedule(transaction, &batch.due)
         })
     }
 

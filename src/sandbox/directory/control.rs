@@ -26,9 +26,20 @@ pub const DOMAIN_SCOPE: &str = "1.2.840.113556.1.4.1339";
 /// Parts of the security descriptor to return (MS-ADTS 3.1.1.3.4.1.11); objects have none here.
 pub const SD_FLAGS: &str = "1.2.840.113556.1.4.801";
 
+/// Names with GUIDs (MS-ADTS 3.1.1.3.4.1.5), always in text.
+pub const EXTENDED_DN: &str = "1.2.840.113556.1.4.529";
+
 /// What rootDSE lists as `supportedControl`.
-pub const SUPPORTED: &[&str] =
-    &[DIRSYNC, PAGED, NOTIFICATION, SHOW_DELETED, SHOW_RECYCLED, DOMAIN_SCOPE, SD_FLAGS];
+pub const SUPPORTED: &[&str] = &[
+    DIRSYNC,
+    PAGED,
+    NOTIFICATION,
+    SHOW_DELETED,
+    SHOW_RECYCLED,
+    DOMAIN_SCOPE,
+    SD_FLAGS,
+    EXTENDED_DN,
+];
 
 /// The controls of one request that this server knows.
 #[derive(Debug, Default, PartialEq)]
@@ -43,6 +54,8 @@ pub struct Controls {
     pub show_deleted: bool,
     /// Send no referrals.
     pub domain_scope: bool,
+    /// Write names with GUIDs.
+    pub extended_dn: bool,
 }
 
 /// The value of a DirSync request control.
@@ -77,6 +90,7 @@ impl Controls {
                 NOTIFICATION => controls.notification = true,
                 SHOW_DELETED | SHOW_RECYCLED => controls.show_deleted = true,
                 DOMAIN_SCOPE => controls.domain_scope = true,
+                EXTENDED_DN => controls.extended_dn = true,
                 SD_FLAGS => {}
                 _ if raw.critical => {
                     return Err(unavailable(format!("control {} is not supported", raw.oid)));

@@ -46,7 +46,7 @@ impl Delta {
             let attr = Attr::ParentGuid;
             attributes.push(attribute(attr.name(), store.read(slot, attr)));
         }
-        Some(LdapSearchResultEntry { dn: store.dn(slot), attributes })
+        Some(LdapSearchResultEntry { dn: self.selection.name(store, slot), attributes })
     }
 
     /// Listing everything counts as asking for the parent.
@@ -58,7 +58,7 @@ impl Delta {
         let changed = |link: &Link| link.usn > self.base;
         let dns = |keep: &dyn Fn(&Link) -> bool| -> Vec<Vec<u8>> {
             let links = store.links.all(slot, attr).filter(|link| keep(link));
-            links.map(|link| store.dn(link.target).into_bytes()).collect()
+            links.map(|link| self.selection.name(store, link.target).into_bytes()).collect()
         };
         if self.incremental {
             let added = dns(&|link| link.present && changed(link));

@@ -12,6 +12,7 @@ pub const SCAN_CHUNK: usize = 8_192;
 pub struct Selection {
     attrs: Vec<Attr>,
     all: bool,
+    extended: bool,
 }
 
 impl Selection {
@@ -25,7 +26,30 @@ impl Selection {
                 attrs.push(attr);
             }
         }
-        Selection { attrs, all }
+        Selection { attrs, all, extended: false }
+    }
+
+    /// Names of objects come with their GUIDs.
+    pub fn extended(mut self, extended: bool) -> Selection {
+        self.extended = extended;
+        self
+    }
+
+    /// The name of an object as the client wants to see it.
+    pub fn name(&self, store: &Store, slot: Slot) -> String {
+        match self.extended {
+            true => format!("<GUID={}>;{}", store.get(slot).guid, store.dn(slot)),
+            false => store.dn(slot),
+        }
+    }
+
+    /// The values of an attribute as the client wants to see them.
+    pub fn values(&self, store: &Store, slot: Slot, attr: Attr) -> Vec<Vec<u8>> {
+        if !self.extended || !attr.is_link() {
+            return store.read(slot, attr);
+        }
+        let targets = store.links.targets(slot, attr);
+        targets.map(|target| self.name(store, target).into_bytes()).collect()
     }
 
     /// Whether the list was empty or had a `*`.
@@ -137,7 +161,7 @@ impl Query {
     pub fn entry(&self, store: &Store, slot: Slot) -> LdapSearchResultEntry {
         let mut attributes = Vec::new();
         for attr in self.selection.attrs() {
-            let mut vals = store.read(slot, attr);
+            let mut vals = self.selection.values(store, slot, attr);
             if vals.is_empty() {
                 continue;
             }
@@ -146,6 +170,6 @@ impl Query {
             }
             attributes.push(LdapPartialAttribute { atype: attr.name().to_owned(), vals });
         }
-        LdapSearchResultEntry { dn: store.dn(slot), attributes }
+        LdapSearchResultEntry { dn: self.selection.name(store, slot), attributes }
     }
 }

@@ -57,7 +57,7 @@ impl Connection {
         }
         let rights = admit!(self.rights());
         if let Some(dirsync) = controls.dirsync {
-            return self.dirsync(id, request, filter, dirsync).await;
+            return self.dirsync(id, request, filter, dirsync, controls.extended_dn).await;
         }
         let query = {
             let show_deleted = controls.show_deleted && rights.see_deleted;
@@ -66,7 +66,7 @@ impl Connection {
                 base: admit!(store.target(&request.base, show_deleted)),
                 scope: request.scope.clone(),
                 filter,
-                selection: Selection::new(&request.attrs),
+                selection: Selection::new(&request.attrs).extended(controls.extended_dn),
                 types_only: request.typesonly,
                 // Notifications tell of deletions without being asked to.
                 show_deleted: rights.see_deleted && (show_deleted || controls.notification),
@@ -138,8 +138,9 @@ impl Connection {
         request: &LdapSearchRequest,
         filter: Filter,
         control: DirSync,
+        extended_dn: bool,
     ) -> Outcome {
-        let mut run = admit!(self.admit_dirsync(request, filter, &control));
+        let mut run = admit!(self.admit_dirsync(request, filter, &control, extended_dn));
         let (cookie, more) = loop {
             let progress = run.step(&self.directory.read());
             match progress {
@@ -158,6 +159,7 @@ impl Connection {
         request: &LdapSearchRequest,
         filter: Filter,
         control: &DirSync,
+        extended_dn: bool,
     ) -> Result<Run, Refusal> {
         let rights = self.rights()?;
         if let Some(code) = self.directory.faults.dirsync() {
@@ -183,7 +185,7 @@ impl Connection {
         let scope = dirsync::Scope {
             head,
             filter,
-            selection: Selection::new(&request.attrs),
+            selection: Selection::new(&request.attrs).extended(extended_dn),
             see_deleted: rights.see_deleted,
         };
         Ok(Run::new(scope, control, cookie, self.directory.options.dirsync_batch.max(1)))

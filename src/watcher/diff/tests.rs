@@ -1,3 +1,5 @@
+use std::sync::LazyLock;
+
 use super::*;
 use crate::config::model;
 
@@ -7,14 +9,21 @@ fn rules() -> Rules {
         mapped: vec!["title".into(), "telephoneNumber".into()],
         scope: Scope::from_config(&model::Scope::default()),
         veil: Default::default(),
+        groups: Vec::new(),
+        count_lockouts: false,
     }
 }
 
-fn circumstances() -> Circumstances {
+fn circumstances() -> Circumstances<'static> {
+    static NAMED: LazyLock<Named> = LazyLock::new(Named::default);
+    static GROUPS: BTreeSet<Uuid> = BTreeSet::new();
     Circumstances {
         now: Timestamp::from_second(1_700_000_000).expect("in range"),
         arrival: Arrival::Created,
         password_signal: true,
+        lockout_duration: None,
+        named: &NAMED,
+        groups: &GROUPS,
     }
 }
 
@@ -214,16 +223,144 @@ fn one_change_of_everything_is_told_in_the_safe_order() {
     assert_eq!(kinds, [UserRenamed, PasswordChanged, AccountEnabled, AttributesModified]);
 }
 
+/// Who is excluded by name takes no part.
+fn excluding() -> Rules {
+    let exclude = vec!["alice".into()];
+    Rules {
+        scope: Scope::from_config(&model::Scope { exclude, ..model::Scope::default() }),
+        ..rules()
+    }
+}
+
+fn told_by(rules: &Rules, known: &Record, entry: &Entry) -> (Record, Vec<Detail>) {
+    match observe(rules, Some(known), entry, circumstances()) {
+        Step::Change { record, details } => (*record, details),
+        Step::Ignore => (known.clone(), Vec::new()),
+        Step::Read => panic!("a read is asked for"),
+    }
+}
+
+fn title(value: &str) -> Detail {
+    Detail::modified(BTreeMap::from([("title".to_owned(), vec![value.to_owned()])]))
+}
+
 #[test]
-fn who_takes_no_part_is_recorded_and_never_told() {
-    let mut rules = rules();
-    rules.scope = Scope::from_config(&model::Scope {
-        exclude: vec!["alice".into()],
-        ..model::Scope::default()
-    });
-    let off = delta(&[("userAccountControl", &["514"])]);
-    let step = observe(&rules, Some(&known("512")), &off, circumstances());
-    let Step::Change { record, details } = step else { panic!("recorded") };
+fn leaving_the_scope_is_told_once_and_what_follows_outside_is_not() {
+    let scope_left = Detail::AccountDisabled { reason: Reason::ScopeLeft };
+    let (left, details) = told_by(&excluding(), &known("512"), &delta(&[("name", &["a"])]));
+    assert_eq!(details, [scope_left]);
+    let outside = delta(&[("userAccountControl", &["514"]), ("title", &["Lead"])]);
+    let (outside, details) = told_by(&excluding(), &left, &outside);
     assert_eq!(details, []);
-    assert_eq!(record.told.blocked, Some(Reason::Disabled), "so a later inclusion tells no flip");
+    assert_eq!(outside.told.blocked, Some(Reason::ScopeLeft), "as told");
+    let (_, details) = told_by(&excluding(), &left, &delta(&[("isDeleted", &["TRUE"])]));
+    assert_eq!(details, [], "another's user by now");
+
+    // Back again, whole, it is told what has become of it meanwhile.
+    assert_eq!(
+        observe(&rules(), Some(&left), &delta(&[("name", &["a"])]), circumstances()),
+        Step::Read
+    );
+    let (_, details) = told(&left, &alice("512"));
+    assert_eq!(details, [Detail::AccountEnabled { ended: Reason::ScopeLeft }]);
+    let mut back = alice("514");
+    back.attributes.insert("title".into(), vec![b"Lead".to_vec()]);
+    let (_, details) = told(&outside, &back);
+    assert_eq!(details, [Detail::AccountDisabled { reason: Reason::Disabled }, title("Lead")]);
+}
+
+#[test]
+fn who_is_disabled_and_moved_away_is_told_as_disabled() {
+    let disabled = Detail::AccountDisabled { reason: Reason::Disabled };
+    let off = delta(&[("userAccountControl", &["514"])]);
+    let (left, details) = told_by(&excluding(), &known("512"), &off);
+    assert_eq!(details, [disabled]);
+    let (left, details) = told_by(&excluding(), &left, &delta(&[("userAccountControl", &["512"])]));
+    assert_eq!(details, [], "outside nothing is told");
+    let (_, details) = told(&left, &alice("512"));
+    assert_eq!(details, [Detail::AccountEnabled { ended: Reason::Disabled }]);
+}
+
+#[test]
+fn who_was_never_in_scope_comes_in_as_created_or_silently() {
+    let arrival = Arrival::Baseline;
+    let step =
+        observe(&excluding(), None, &alice("514"), Circumstances { arrival, ..circumstances() });
+    let Step::Change { record: outside, details } = step else { panic!("recorded") };
+    assert_eq!((outside.part, details), (Part::None, vec![]));
+    let (outside, details) =
+        told_by(&excluding(), &outside, &delta(&[("userAccountControl", &["512"])]));
+    assert_eq!(details, []);
+    let (_, details) = told(&outside, &alice("512"));
+    assert_eq!(details, [Detail::UserCreated { enabled: true }, title("Engineer")]);
+    let arrival = Arrival::Rescoped;
+    let rescoped = Circumstances { arrival, ..circumstances() };
+    let Step::Change { record, details } =
+        observe(&rules(), Some(&outside), &alice("512"), rescoped)
+    else {
+        panic!("recorded");
+    };
+    assert_eq!(details, []);
+    assert_eq!(told(&record, &alice("512")).1, [], "nor is it told later");
+}
+
+#[test]
+fn time_alone_blocks_and_unblocks() {
+    let later = circumstances().now + jiff::SignedDuration::from_secs(10);
+    let ticks = (later.as_second() + 11_644_473_600) * 10_000_000;
+    let (record, details) =
+        told(&known("512"), &delta(&[("accountExpires", &[&ticks.to_string()])]));
+    assert_eq!((record.due(circumstances().now), details), (Some(later), vec![]));
+    let unchanged = Entry::unchanged(Uuid::from_u128(1), record.dn.clone());
+    assert_eq!(observe(&rules(), Some(&record), &unchanged, circumstances()), Step::Ignore);
+    let then = Circumstances { now: later, ..circumstances() };
+    let Step::Change { details, .. } = observe(&rules(), Some(&record), &unchanged, then) else {
+        panic!("expired");
+    };
+    assert_eq!(details, [Detail::AccountDisabled { reason: Reason::Expired }]);
+
+    let locked = delta(&[("lockoutTime", &[&(ticks - 50_000_000).to_string()])]);
+    assert_eq!(told(&known("512"), &locked).1, [], "unless asked for");
+    let counted = Circumstances { lockout_duration: Some(-50_000_000), ..circumstances() };
+    let Step::Change { record, details } = observe(&rules(), Some(&known("512")), &locked, counted)
+    else {
+        panic!("locked out");
+    };
+    assert_eq!(details, [Detail::AccountDisabled { reason: Reason::LockedOut }]);
+    let then = Circumstances { now: later, ..counted };
+    let Step::Change { details, .. } = observe(&rules(), Some(&record), &unchanged, then) else {
+        panic!("over");
+    };
+    assert_eq!(details, [Detail::AccountEnabled { ended: Reason::LockedOut }]);
+}
+
+#[test]
+fn a_flip_of_a_mapped_group_is_told_and_a_first_sight_is_not() {
+    let group = Uuid::from_u128(77);
+    let dn = "CN=Cloud,DC=x".to_owned();
+    let rules = Rules { groups: vec![dn.clone()], ..rules() };
+    let mut named = Named::default();
+    named.add(&dn, group, None);
+    let (member, nobody) = (BTreeSet::from([group]), BTreeSet::new());
+    let look = |known: &Record, named: &Named, groups: &BTreeSet<Uuid>, entry: &Entry| match observe(
+        &rules,
+        Some(known),
+        entry,
+        Circumstances { named, groups, ..circumstances() },
+    ) {
+        Step::Change { record, details } => (*record, details),
+        step => panic!("{step:?}"),
+    };
+    let unchanged = Entry::unchanged(Uuid::from_u128(1), String::new());
+    let (record, details) = look(&known("512"), &named, &member, &unchanged);
+    assert_eq!(details, [], "the group was not known before");
+    named.establish(group);
+    let (record, details) = look(&record, &named, &nobody, &unchanged);
+    let changed = |member| Detail::MembershipChanged { group: dn.clone(), member };
+    assert_eq!(details, [changed(false)]);
+    let gone = delta(&[("isDeleted", &["TRUE"])]);
+    let (deleted, details) = look(&record, &named, &member, &gone);
+    assert_eq!(details, [Detail::UserDeleted], "with a deletion all is said");
+    let (_, details) = look(&deleted, &named, &member, &alice("512"));
+    assert_eq!(details, [Detail::AccountEnabled { ended: Reason::Deleted }, changed(true)]);
 }

@@ -369,6 +369,8 @@ impl Bench {
                 mapped: vec!["title".into()],
                 scope: Scope::default(),
                 veil: Default::default(),
+                groups: Vec::new(),
+                count_lockouts: false,
             },
             store: self.store.clone(),
             guard: Guard::from_config(&self.guard),
