@@ -103,6 +103,9 @@ fn directory(config: &Config, found: &mut Vec<Problem>) {
     for url in &directory.urls {
         directory_url(config, url, found);
     }
+    if directory.bind.method == BindMethod::External {
+        external(config, found);
+    }
     if directory.bind.method == BindMethod::Simple {
         if directory.bind.user.is_empty() {
             found.push(Problem::at(
@@ -117,6 +120,29 @@ fn directory(config: &Config, found: &mut Vec<Problem>) {
             directory.bind.password_file.is_some(),
             found,
         );
+    }
+}
+
+/// A client certificate is shown in a TLS handshake.
+fn external(config: &Config, found: &mut Vec<Problem>) {
+    let tls = &config.directory.tls;
+    for (key, file) in [
+        ("directory.tls.client_certificate_file", &tls.client_certificate_file),
+        ("directory.tls.private_key_file", &tls.private_key_file),
+    ] {
+        if file.is_none() {
+            let remedy = "name a PEM file: directory.bind.method external needs both";
+            found.push(Problem::at(key, "is missing", remedy));
+        }
+    }
+    if !tls.start_tls {
+        for url in config.directory.urls.iter().filter(|url| url.starts_with("ldap://")) {
+            let remedy = "write ldaps://, or set directory.tls.start_tls";
+            found.push(
+                Problem::at("directory.urls", "has no TLS to show a certificate in", remedy)
+                    .with_value(url),
+            );
+        }
     }
 }
 
@@ -315,7 +341,7 @@ fn not_yet(config: &Config, found: &mut Vec<Problem>) {
     let directory = &config.directory;
     let bind = directory.bind.method;
     let refusals = [
-        ("directory.bind.method", bind != BindMethod::Simple, "use simple"),
+        ("directory.bind.method", bind == BindMethod::Kerberos, "use simple or external"),
         (
             "directory.anchor_attribute",
             directory.anchor_attribute != "auto"

@@ -531,8 +531,12 @@ pub(super) fn failed(doing: &'static str, done: &Done) -> DirectoryError {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    pub fn decode(bytes: &[u8]) {
+        response(bytes);
+    }
 
     #[test]
     fn flags_have_four_bytes_whatever_they_are() {

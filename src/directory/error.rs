@@ -1,6 +1,7 @@
 //! What can go wrong with a directory server, by what to do about it.
 
-use ldap3::LdapError;
+use std::io;
+
 use thiserror::Error;
 
 /// Why the directory could not be read.
@@ -62,18 +63,47 @@ impl DirectoryError {
     }
 }
 
-/// Explains the failure of a connection or of its TLS handshake.
-pub(super) fn connect_error(server: &str, error: &LdapError) -> DirectoryError {
-    let text = source_text(error);
-    if text.contains("certificate") || text.contains("UnknownIssuer") {
-        return DirectoryError::Setup {
-            what: format!("the certificate of {server} is not trusted: {text}"),
-            remedy: "name the CA that signed it in directory.tls.ca_file, and connect by a name \
-                     that the certificate has"
-                .into(),
-        };
+/// Explains a TLS handshake that failed.
+pub(super) fn tls_error(server: &str, error: &io::Error) -> DirectoryError {
+    use rustls::CertificateError as Flaw;
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    let (what, remedy) = match cause {
+        Some(rustls::Error::InvalidCertificate(flaw)) => match flaw {
+            Flaw::UnknownIssuer => (
+                "is signed by a CA that is not trusted",
+                "name the PEM file of that CA in directory.tls.ca_file",
+            ),
+            Flaw::NotValidForName | Flaw::NotValidForNameContext { .. } => (
+                "is for another name",
+                "write in directory.urls a name that stands in the certificate",
+            ),
+            Flaw::Expired | Flaw::ExpiredContext { .. } => (
+                "has expired",
+                "renew the certificate on the server, or name another server in directory.urls",
+            ),
+            Flaw::NotValidYet | Flaw::NotValidYetContext { .. } => {
+                ("is not valid yet", "set the clocks of this machine and of the server")
+            }
+            _ => (
+                "cannot be used",
+                "give the server a certificate that is signed by a CA, and name that CA in \
+                 directory.tls.ca_file",
+            ),
+        },
+        Some(rustls::Error::InvalidMessage(_)) => {
+            return DirectoryError::Setup {
+                what: format!("{server} does not answer with TLS"),
+                remedy: "write ldap:// in directory.urls with directory.tls.start_tls, or the \
+                         port of ldaps"
+                    .into(),
+            };
+        }
+        _ => return DirectoryError::unreachable(server, one_line(&error.to_string())),
+    };
+    DirectoryError::Setup {
+        what: format!("the certificate of {server} {what} ({})", one_line(&error.to_string())),
+        remedy: remedy.into(),
     }
-    DirectoryError::unreachable(server, text)
 }
 
 /// Explains a refused bind. AD tells the cause as `data 52e` in its diagnostic message
@@ -85,7 +115,8 @@ pub(super) fn bind_error(server: &str, user: &str, code: u32, text: &str) -> Dir
         cause,
         remedy,
     };
-    const CHECK: &str = "check directory.bind.user and the password file";
+    const CHECK: &str = "check directory.bind: the user and the password file, or whether the \
+                         server knows the client certificate";
     let cause = |words: &str| format!("{words} (result {code})");
     let sub_code = text.split("data ").nth(1).and_then(|rest| rest.split([',', ' ', '\0']).next());
     match (code, sub_code) {
@@ -107,20 +138,6 @@ pub(super) fn bind_error(server: &str, user: &str, code: u32, text: &str) -> Dir
     }
 }
 
-/// The text of an error with that of its deepest source, which holds the true cause.
-pub(super) fn source_text(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    one_line(&text)
-}
-
 /// What a server said, fit for one line of a log.
 pub(super) fn one_line(text: &str) -> String {
     let text: String =
@@ -131,6 +148,31 @@ pub(super) fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_certificate_that_is_refused_says_why_and_which_key_mends_it() {
+        use rustls::{CertificateError as Flaw, Error, InvalidMessage};
+        let told = |cause| {
+            let error = io::Error::new(io::ErrorKind::InvalidData, cause);
+            let error = tls_error("ldaps://dc1", &error);
+            assert!(error.is_setup(), "{error}");
+            error.to_string()
+        };
+        for (flaw, words, key) in [
+            (Flaw::UnknownIssuer, "not trusted", "directory.tls.ca_file"),
+            (Flaw::NotValidForName, "another name", "directory.urls"),
+            (Flaw::Expired, "expired", "directory.urls"),
+            (Flaw::NotValidYet, "not valid yet", "clocks"),
+            (Flaw::BadEncoding, "cannot be used", "directory.tls.ca_file"),
+        ] {
+            let text = told(Error::InvalidCertificate(flaw));
+            assert!(text.contains(words) && text.contains(key), "{text}");
+        }
+        let text = told(Error::InvalidMessage(InvalidMessage::InvalidContentType));
+        assert!(text.contains("does not answer with TLS"), "{text}");
+        let refused = tls_error("ldaps://dc1", &io::Error::from(io::ErrorKind::ConnectionReset));
+        assert!(!refused.is_setup());
+    }
 
     #[test]
     fn a_refused_bind_says_why_and_what_to_do() {

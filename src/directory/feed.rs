@@ -28,14 +28,15 @@ const WAITING: usize = 1000;
 pub(super) struct Feed<T> {
     items: Receiver<Result<T, DirectoryError>>,
     arrived: Arc<AtomicU64>,
+    session: Session,
     _task: AbortOnDropHandle<()>,
 }
 
 impl<T: Send + 'static> Feed<T> {
-    /// Starts the search. `decode` turns what arrives into items; its error ends the feed, as does
+    /// Starts the search, on a connection of its own: dropping that is what ends it. `decode` turns what arrives into items; its error ends the feed, as does
     /// the server, whose refusal `refused` explains.
     pub async fn start(
-        session: &mut Session,
+        mut session: Session,
         query: Query<'_>,
         mut decode: impl FnMut(ResultEntry) -> Result<Option<T>, DirectoryError> + Send + 'static,
         refused: impl FnOnce(&Done) -> Option<DirectoryError> + Send + 'static,
@@ -69,7 +70,7 @@ impl<T: Send + 'static> Feed<T> {
             let _ = sender.send(Err(end)).await;
             count.fetch_add(1, Ordering::Release);
         });
-        Ok(Feed { items, arrived, _task: AbortOnDropHandle::new(task) })
+        Ok(Feed { items, arrived, session, _task: AbortOnDropHandle::new(task) })
     }
 
     /// Moves when something arrives.
@@ -92,6 +93,12 @@ impl<T: Send + 'static> Feed<T> {
             Ok(item) => item.unwrap_or_else(|| Err(ended())),
             Err(_) => Err(DirectoryError::failed("following changes", "the server says nothing")),
         }
+    }
+
+    /// Asks whether the server still is there: a connection that died in silence shows itself only
+    /// to who asks.
+    pub async fn probe(&mut self) -> Result<(), DirectoryError> {
+        self.session.probe().await
     }
 
     /// Whether more can be taken at once.

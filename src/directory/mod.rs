@@ -4,6 +4,7 @@
 
 pub mod attributes;
 mod ber;
+mod channel;
 mod controller;
 mod dirsync;
 pub mod dn;
@@ -11,8 +12,12 @@ mod doorbell;
 mod entry;
 mod error;
 mod feed;
+<<<<<<< HEAD
 mod link;
 mod members;
+=======
+mod message;
+>>>>>>> d18f6ad (Check what a server sends before the LDAP library reads it; client certificates; certificate errors explained)
 mod paging;
 mod people;
 mod persistent_search;
@@ -20,6 +25,8 @@ mod servers;
 mod session;
 mod source;
 mod syncrepl;
+#[cfg(test)]
+mod tests;
 
 use std::{fmt, time::Duration};
 

@@ -28,3 +28,10 @@ fn cookie(value: &[u8]) -> Option<&[u8]> {
     let (0x04, cookie, _) = ber::split(rest)? else { return None };
     Some(cookie)
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    pub fn decode(bytes: &[u8]) {
+        super::cookie(bytes);
+    }
+}

@@ -55,7 +55,7 @@ impl PersistentSearch {
         let url = session.url().to_owned();
         let query = Query { controls: vec![request()], ..people.query() };
         let feed = Feed::start(
-            &mut session,
+            Session::open(session.url(), login).await?,
             query,
             move |entry| change(&decoder, entry).map(Some),
             move |done: &Done| {
@@ -92,8 +92,7 @@ impl Directory for PersistentSearch {
             entries.push(entry);
         }
         if entries.is_empty() {
-            // A connection that died in silence shows itself only to who asks.
-            self.session.probe().await?;
+            self.feed.probe().await?;
         }
         Ok(Changes { entries, next: self.cursor.clone(), more: self.feed.has_more() })
     }
@@ -130,7 +129,7 @@ fn change(people: &People, entry: ResultEntry) -> Result<Entry, DirectoryError> 
 }
 
 /// `SEQUENCE { changeType ENUMERATED, previousDN LDAPDN OPTIONAL, changeNumber INTEGER OPTIONAL }`.
-pub(super) fn change_type(value: &[u8]) -> Option<&[u8]> {
+fn change_type(value: &[u8]) -> Option<&[u8]> {
     let (0x30, content, _) = ber::split(value)? else { return None };
     let (0x0a, kind, _) = ber::split(content)? else { return None };
     Some(kind)
@@ -146,8 +145,12 @@ fn not_offered(url: &str) -> DirectoryError {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    pub fn decode(bytes: &[u8]) {
+        change_type(bytes);
+    }
 
     #[test]
     fn the_request_has_the_form_of_the_draft() {

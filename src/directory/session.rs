@@ -3,24 +3,37 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use ldap3::{
-    Ldap, LdapConnAsync, LdapConnSettings, LdapResult, ResultEntry, Scope, SearchStream,
+    Ldap, LdapConnAsync, LdapConnSettings, LdapError, LdapResult, ResultEntry, Scope, SearchStream,
+    StdStream,
     controls::{Control, RawControl},
 };
 use rustls::ClientConfig;
 use tokio::{task::JoinHandle, time::timeout};
 
 use super::{
+    channel::{Channel, Watch},
     entry::decode_parts,
-    error::{DirectoryError, bind_error, connect_error, one_line},
+    error::{DirectoryError, bind_error, one_line},
+    message::weight_of,
     servers::Servers,
 };
-use crate::config::{Secret, model};
+use crate::{
+    config::{
+        Secret,
+        model::{self, BindMethod},
+    },
+    net::tls::{self, Identity},
+};
 
 /// How long connecting and the TLS handshake may take.
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long the server may be silent in the middle of an operation. Samba needs long before the
 /// first entry of a DirSync over a large domain.
 const SILENCE: Duration = Duration::from_secs(120);
+
+/// What the answer to one search may take in memory, in bytes. Samba's DirSync gives everything in
+/// one answer, up to 256 MiB on the wire.
+const LARGEST_ANSWER: usize = 1024 * 1024 * 1024;
 
 /// LDAP result codes (RFC 4511 appendix A) that mean something to us.
 pub(super) mod code {
@@ -45,23 +58,25 @@ pub(super) mod code {
 pub struct Login {
     /// Where to connect.
     pub servers: Servers,
-    /// The account.
+    /// The account, for people.
     pub user: String,
-    /// Its password, or the file that holds it, read anew at every login.
-    pub password: Password,
+    /// How it proves who it is.
+    pub credential: Credential,
     /// CA to trust instead of the system's.
     pub ca_file: Option<PathBuf>,
     /// Upgrades `ldap://`.
     pub start_tls: bool,
 }
 
-/// Where a password is found.
+/// How an account proves who it is.
 #[derive(Debug, Clone)]
-pub enum Password {
-    /// Here.
-    Value(Secret),
-    /// In a file.
-    File(PathBuf),
+pub enum Credential {
+    /// By a password.
+    Password(Secret),
+    /// By a password in a file, read anew at every login.
+    PasswordFile(PathBuf),
+    /// By a client certificate (SASL EXTERNAL, RFC 4422 appendix A), read anew at every login.
+    Certificate(Identity),
 }
 
 impl Login {
@@ -72,36 +87,58 @@ impl Login {
 
     /// As the configuration says.
     pub fn from_config(config: &model::Directory) -> Login {
-        let password = match (&config.bind.password, &config.bind.password_file) {
-            (Some(value), _) => Password::Value(value.clone()),
-            (None, file) => Password::File(file.clone().unwrap_or_default()),
+        let bind = &config.bind;
+        let tls = &config.tls;
+        let (user, credential) = match (bind.method, &bind.password) {
+            (BindMethod::External, _) => {
+                let certificate = tls.client_certificate_file.clone().unwrap_or_default();
+                let key = tls.private_key_file.clone().unwrap_or_default();
+                let name = format!("the certificate {}", certificate.display());
+                (name, Credential::Certificate(Identity { certificate, key }))
+            }
+            (_, Some(password)) => (bind.user.clone(), Credential::Password(password.clone())),
+            (_, None) => {
+                let file = bind.password_file.clone().unwrap_or_default();
+                (bind.user.clone(), Credential::PasswordFile(file))
+            }
         };
         Login {
             servers: Servers::from_config(config),
-            user: config.bind.user.clone(),
-            password,
+            user,
+            credential,
             ca_file: config.tls.ca_file.clone(),
             start_tls: config.tls.start_tls,
         }
     }
 
-    fn password(&self) -> Result<Secret, DirectoryError> {
-        match &self.password {
-            Password::Value(value) => Ok(value.clone()),
-            Password::File(path) => Secret::read(path).map_err(|cause| DirectoryError::Setup {
-                what: cause.to_string(),
-                remedy: "name a readable file in directory.bind.password_file".into(),
-            }),
-        }
-    }
-
     fn tls(&self) -> Result<Arc<ClientConfig>, DirectoryError> {
-        crate::net::tls::client_config(self.ca_file.as_deref()).map_err(|cause| {
+        let identity = match &self.credential {
+            Credential::Certificate(identity) => Some(identity),
+            Credential::Password(_) | Credential::PasswordFile(_) => None,
+        };
+        tls::client_config_as(self.ca_file.as_deref(), identity).map_err(|cause| {
             DirectoryError::Setup {
                 what: cause.to_string(),
-                remedy: "mend directory.tls.ca_file".into(),
+                remedy: "mend what directory.tls names".into(),
             }
         })
+    }
+
+    async fn bind(
+        &self,
+        ldap: &mut Ldap,
+    ) -> Result<ldap3::result::Result<LdapResult>, DirectoryError> {
+        let password = match &self.credential {
+            Credential::Certificate(_) => return Ok(ldap.sasl_external_bind().await),
+            Credential::Password(value) => value.clone(),
+            Credential::PasswordFile(path) => {
+                Secret::read(path).map_err(|cause| DirectoryError::Setup {
+                    what: cause.to_string(),
+                    remedy: "name a readable file in directory.bind.password_file".into(),
+                })?
+            }
+        };
+        Ok(ldap.simple_bind(&self.user, password.expose()).await)
     }
 }
 
@@ -109,6 +146,8 @@ impl Login {
 pub(super) struct Session {
     ldap: Ldap,
     driver: JoinHandle<()>,
+    _channel: Channel,
+    watch: Watch,
     url: String,
 }
 
@@ -126,17 +165,13 @@ impl Session {
 
     /// Logs in at this server.
     pub async fn open(url: &str, login: &Login) -> Result<Session, DirectoryError> {
-        let mut settings = LdapConnSettings::new()
-            .set_conn_timeout(CONNECT)
-            .set_starttls(login.start_tls && !url.starts_with("ldaps"));
-        if login.start_tls || url.starts_with("ldaps") {
-            settings = settings.set_config(login.tls()?);
-        }
-        let (connection, mut ldap) =
-            timeout(CONNECT * 2, LdapConnAsync::with_settings(settings, url))
-                .await
-                .map_err(|_| DirectoryError::unreachable(url, "no answer in time"))?
-                .map_err(|error| connect_error(url, &error))?;
+        let tls =
+            if login.start_tls || url.starts_with("ldaps") { Some(login.tls()?) } else { None };
+        let (channel, stream) = Channel::open(url, tls).await?;
+        let settings = LdapConnSettings::new().set_std_stream(StdStream::Unix(stream));
+        let (connection, mut ldap) = LdapConnAsync::with_settings(settings, "ldapi:///")
+            .await
+            .map_err(|error| DirectoryError::unreachable(url, error))?;
         // The driver is a task of its own, so that a malformed answer on which the library panics
         // ends this connection and nothing else.
         let driver = tokio::spawn(async move {
@@ -144,12 +179,13 @@ impl Session {
                 tracing::debug!(%error, "directory connection ended");
             }
         });
-        let password = login.password()?;
-        let answer = timeout(CONNECT, ldap.simple_bind(&login.user, password.expose())).await;
-        let session = Session { ldap, driver, url: url.to_owned() };
-        let result = answer
-            .map_err(|_| DirectoryError::unreachable(url, "no answer to the bind in time"))?
-            .map_err(|error| connect_error(url, &error))?;
+        let watch = channel.watch();
+        let session =
+            Session { ldap: ldap.clone(), driver, _channel: channel, watch, url: url.to_owned() };
+        let result = timeout(CONNECT, login.bind(&mut ldap))
+            .await
+            .map_err(|_| DirectoryError::unreachable(url, "no answer to the bind in time"))??
+            .map_err(|error| lost(url, &session.watch, &error))?;
         if result.rc != code::SUCCESS {
             return Err(bind_error(url, &login.user, result.rc, &result.text));
         }
@@ -192,8 +228,8 @@ impl Session {
         let stream = timeout(SILENCE, search)
             .await
             .map_err(|_| DirectoryError::unreachable(&url, "the server stopped answering"))?
-            .map_err(|error| DirectoryError::unreachable(&url, one_line(&error.to_string())))?;
-        Ok(Stream { stream, url })
+            .map_err(|error| lost(&url, &self.watch, &error))?;
+        Ok(Stream { stream, watch: self.watch.clone(), url })
     }
 
     /// Runs a search and gives every entry to `take` as it comes. Referrals are not chased.
@@ -202,8 +238,7 @@ impl Session {
         query: Query<'_>,
         mut take: impl FnMut(ResultEntry) + Send,
     ) -> Result<Done, DirectoryError> {
-        let url = self.url.clone();
-        let lost = |cause: String| DirectoryError::unreachable(&url, cause);
+        let (url, watch) = (self.url.clone(), self.watch.clone());
         let silent = |_| DirectoryError::unreachable(&url, "the server stopped answering");
         let search = self.ldap.with_controls(query.controls).streaming_search(
             query.base,
@@ -214,13 +249,21 @@ impl Session {
         let mut stream = timeout(SILENCE, search)
             .await
             .map_err(silent)?
-            .map_err(|error| lost(one_line(&error.to_string())))?;
+            .map_err(|error| lost(&url, &watch, &error))?;
+        let mut kept = 0;
         // Timing out on a direct stream loses nothing; we give up on the connection then anyway.
         while let Some(entry) = timeout(SILENCE, stream.next())
             .await
             .map_err(silent)?
-            .map_err(|error| lost(one_line(&error.to_string())))?
+            .map_err(|error| lost(&url, &watch, &error))?
         {
+            watch.taken(&entry.0);
+            kept += weight_of(&entry.0);
+            if kept > LARGEST_ANSWER {
+                let largest = LARGEST_ANSWER / 1024 / 1024;
+                let cause = format!("an answer takes more than {largest} MiB");
+                return Err(DirectoryError::unreachable(&url, cause));
+            }
             if !entry.is_ref() && !entry.is_intermediate() {
                 take(entry);
             }
@@ -232,6 +275,7 @@ impl Session {
 /// A search that goes on.
 pub(super) struct Stream {
     stream: SearchStream<'static, String, Vec<String>>,
+    watch: Watch,
     url: String,
 }
 
@@ -239,13 +283,23 @@ impl Stream {
     /// Waits for what comes next, for ever; none when the server has ended the search.
     pub async fn next(&mut self) -> Result<Option<ResultEntry>, DirectoryError> {
         let next = self.stream.next().await;
-        next.map_err(|error| DirectoryError::unreachable(&self.url, one_line(&error.to_string())))
+        let entry = next.map_err(|error| lost(&self.url, &self.watch, &error))?;
+        if let Some(entry) = &entry {
+            self.watch.taken(&entry.0);
+        }
+        Ok(entry)
     }
 
     /// How the server ended the search.
     pub async fn finish(&mut self) -> Done {
         Done::new(self.stream.finish().await)
     }
+}
+
+/// Why a connection ended: the channel knows best.
+fn lost(url: &str, watch: &Watch, error: &LdapError) -> DirectoryError {
+    let cause = watch.fault().map_or_else(|| one_line(&error.to_string()), str::to_owned);
+    DirectoryError::unreachable(url, cause)
 }
 
 fn root(attributes: &[String]) -> Query<'_> {

@@ -32,6 +32,7 @@ const REFRESH: Duration = Duration::from_secs(120);
 #[derive(Debug)]
 pub struct Syncrepl {
     session: Session,
+    login: Login,
     people: People,
     feed: Option<Feed<Item>>,
     /// Whether the server has told everything up to now, and tells changes as they happen.
@@ -58,7 +59,7 @@ impl Syncrepl {
         }
         people.learn_key(&mut session).await?;
         let cursor = Cursor(Vec::new());
-        Ok(Syncrepl { session, people, feed: None, refreshed: false, cursor })
+        Ok(Syncrepl { session, login: login.clone(), people, feed: None, refreshed: false, cursor })
     }
 
     async fn listen(&mut self, cookie: &[u8]) -> Result<(), DirectoryError> {
@@ -66,7 +67,7 @@ impl Syncrepl {
         let url = self.session.url().to_owned();
         let query = Query { controls: vec![request(cookie)], ..self.people.query() };
         let feed = Feed::start(
-            &mut self.session,
+            Session::open(self.session.url(), &self.login).await?,
             query,
             move |message| decode(&decoder, message),
             move |done: &Done| refused(&url, done),
@@ -138,9 +139,8 @@ impl Directory for Syncrepl {
             self.note(&mut item);
             entries.append(&mut item.entries);
         }
-        if entries.is_empty() {
-            // A connection that died in silence shows itself only to who asks.
-            self.session.probe().await?;
+        if let (true, Some(feed)) = (entries.is_empty(), &mut self.feed) {
+            feed.probe().await?;
         }
         let more = !self.refreshed || self.feed.as_ref().is_some_and(Feed::has_more);
         Ok(Changes { entries, next: self.cursor.clone(), more })
@@ -203,5 +203,19 @@ fn not_offered(url: &str) -> DirectoryError {
         remedy: "load the overlay syncprov on the database, or set directory.source to dirsync or \
                  persistent-search"
             .into(),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub fn decode(bytes: &[u8]) {
+        message::tests::decode(bytes);
+    }
+
+    pub fn decode_message(people: &People, message: ResultEntry) {
+        // What is malformed is refused; that it is done without a panic is all there is to see.
+        let _ = super::decode(people, message);
     }
 }

@@ -1,10 +1,13 @@
 //! Whom we trust: a CA file of one's own, or the system's store.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use rustls::{
     ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, pem::PemObject},
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 use thiserror::Error;
 
@@ -19,9 +22,46 @@ pub enum TlsError {
         /// The cause.
         what: String,
     },
+    /// The client certificate or its key cannot be used.
+    #[error("cannot use the client certificate {certificate} with the key {key}: {what}")]
+    Identity {
+        /// The certificate's file.
+        certificate: String,
+        /// The key's file.
+        key: String,
+        /// The cause.
+        what: String,
+    },
     /// The system has no usable certificates.
     #[error("the system has no CA certificates ({0}); install ca-certificates or set tls.ca_file")]
     NoSystemRoots(String),
+}
+
+/// Who a client is: PEM files of its certificate chain and of the private key.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The chain, the client's own certificate first.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+impl Identity {
+    fn read(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
+        let chain = CertificateDer::pem_file_iter(&self.certificate)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(|cause| self.error(cause))?;
+        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|cause| self.error(cause))?;
+        Ok((chain, key))
+    }
+
+    fn error(&self, cause: impl ToString) -> TlsError {
+        TlsError::Identity {
+            certificate: self.certificate.display().to_string(),
+            key: self.key.display().to_string(),
+            what: cause.to_string(),
+        }
+    }
 }
 
 /// Installs the process's cryptography provider. Call it once, first thing in `main`; later calls
@@ -45,6 +85,14 @@ pub fn read_ca_file(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsErro
 /// A client that trusts the CA file alone, or else the system's store. Certificates of the
 /// system's store that cannot be read are left out, as long as one can.
 pub fn client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, TlsError> {
+    client_config_as(ca_file, None)
+}
+
+/// As [`client_config`], for a client that shows who it is to servers that ask.
+pub fn client_config_as(
+    ca_file: Option<&Path>,
+    identity: Option<&Identity>,
+) -> Result<Arc<ClientConfig>, TlsError> {
     let mut roots = RootCertStore::empty();
     match ca_file {
         Some(path) => {
@@ -65,7 +113,14 @@ pub fn client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, TlsErr
         }
     }
     install_provider();
-    Ok(Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()))
+    let builder = ClientConfig::builder().with_root_certificates(roots);
+    Ok(Arc::new(match identity {
+        None => builder.with_no_client_auth(),
+        Some(identity) => {
+            let (chain, key) = identity.read()?;
+            builder.with_client_auth_cert(chain, key).map_err(|cause| identity.error(cause))?
+        }
+    }))
 }
 
 #[cfg(test)]

@@ -36,6 +36,9 @@ use crate::{
     signing::Keys,
 };
 
+/// More than any directory has: a server that gives a next page for ever is broken.
+const MOST_PAGES: usize = 100_000;
+
 /// The time, as a parameter.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
@@ -175,6 +178,7 @@ impl Pipeline {
         let cursor = directory.now().await?;
         self.read_surroundings(directory).await?;
         let mut users = 0;
+        let mut pages = 0;
         let mut page = None;
         loop {
             let found = directory.users(page).await?;
@@ -183,6 +187,11 @@ impl Pipeline {
             match found.next {
                 Some(next) => page = Some(next),
                 None => break,
+            }
+            pages += 1;
+            if pages > MOST_PAGES {
+                let cause = format!("there is still more after {MOST_PAGES} pages");
+                return Err(DirectoryError::Failed { doing: "reading all users", cause }.into());
             }
         }
         // Whoever has gone since the earlier start is found by comparing.

@@ -118,6 +118,26 @@ async fn changes_in_openldap_reach_graph() {
     assert_eq!(relay.output().matches("read the whole directory").count(), 2);
 }
 
+#[tokio::test]
+async fn a_client_certificate_lets_the_relay_in() {
+    let server = Slapd::start().await;
+    let files = server.certificate();
+    let bare = Between::new("syncrepl", server.ip()).await;
+    let Between { graph, setup } = bare;
+    let setup = setup
+        .set("directory.urls", [format!("ldaps://{}", server.ip())])
+        .set("directory.bind", json!({ "method": "external" }))
+        .set("directory.tls.ca_file", &files.ca)
+        .set("directory.tls.client_certificate_file", &files.client_certificate)
+        .set("directory.tls.private_key_file", &files.client_key);
+    let between = Between { graph, setup };
+    let mut admin = server.admin().await;
+    let alice = between.add(&mut admin, "alice").await;
+    let _relay = between.start().await;
+    admin.delete("alice").await;
+    between.enabled(alice, false).await;
+}
+
 async fn people(between: &Between, admin: &mut Admin) -> [Uuid; 4] {
     [
         between.add(admin, "alice").await,

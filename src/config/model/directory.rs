@@ -152,6 +152,10 @@ pub struct DirectoryTls {
     pub ca_file: Option<PathBuf>,
     /// Upgrades `ldap://` by StartTLS (RFC 4511 section 4.14).
     pub start_tls: bool,
+    /// PEM file with the relay's own certificate, for `bind.method: external`.
+    pub client_certificate_file: Option<PathBuf>,
+    /// PEM file with the private key of that certificate.
+    pub private_key_file: Option<PathBuf>,
 }
 
 /// `scope:`

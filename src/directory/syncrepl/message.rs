@@ -153,8 +153,13 @@ fn optional(bytes: &[u8], wanted: u8) -> Option<(Option<&[u8]>, &[u8])> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    pub fn decode(bytes: &[u8]) {
+        StateControl::parse(bytes);
+        Info::parse(bytes);
+    }
 
     fn tagged(tag: u8, parts: &[Vec<u8>]) -> Vec<u8> {
         let mut bytes = ber::sequence(parts);

@@ -15,6 +15,7 @@ use super::process::Process;
 /// A running server on an address of its own, with a directory of its own.
 pub struct Slapd {
     loopback: Loopback,
+    certificate: ServerCertificate,
     // Before the folder: fields are dropped in this order.
     process: Process,
     folder: TempDir,
@@ -31,7 +32,7 @@ impl Slapd {
         let config = config(&database, &certificate);
         fs::write(folder.path().join("slapd.conf"), config).expect("slapd.conf");
         let process = spawn(folder.path(), loopback.ip());
-        let server = Slapd { loopback, process, folder };
+        let server = Slapd { loopback, certificate, process, folder };
         server.admin().await.fill(&[]).await;
         server
     }
@@ -44,6 +45,11 @@ impl Slapd {
     /// A connection with every right, as soon as the server answers.
     pub async fn admin(&self) -> Admin {
         Admin::connect(self.ip()).await
+    }
+
+    /// Certificates of the server and of a client that it takes for the relay's account.
+    pub fn certificate(&self) -> &ServerCertificate {
+        &self.certificate
     }
 
     /// Kills the server as a power cut would.

@@ -1,0 +1,4 @@
+//! Servers that are broken, or mean harm.
+
+mod fuzz;
+mod hostile;
