@@ -12,12 +12,9 @@ mod doorbell;
 mod entry;
 mod error;
 mod feed;
-<<<<<<< HEAD
 mod link;
 mod members;
-=======
 mod message;
->>>>>>> d18f6ad (Check what a server sends before the LDAP library reads it; client certificates; certificate errors explained)
 mod paging;
 mod people;
 mod persistent_search;
