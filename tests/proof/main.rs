@@ -7,6 +7,7 @@ mod chaos;
 mod consumers;
 mod dead_letters;
 mod deployment;
+mod guard;
 mod observed;
 mod other_directories;
 mod outage;
