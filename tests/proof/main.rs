@@ -5,6 +5,7 @@
 
 mod chaos;
 mod consumers;
+mod controllers;
 mod dead_letters;
 mod deployment;
 mod guard;

@@ -7,6 +7,7 @@ mod loopback;
 pub mod people;
 pub mod process;
 pub mod prometheus;
+pub mod proxy;
 pub mod rabbit;
 pub mod relay;
 pub mod samba;

@@ -34,6 +34,7 @@ pub const ADMIN_PASSWORD: &str = "Adm1n-Passw0rd";
 const REALM: &str = "CORP.EXAMPLE";
 const DOMAIN: &str = "CORP";
 const HOST: &str = "dc1";
+const SECOND_HOST: &str = "dc2";
 /// LDAP, LDAPS, Kerberos.
 const PORTS: [u16; 3] = [389, 636, 88];
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -62,17 +63,52 @@ pub struct Samba {
 impl Samba {
     /// Starts a domain controller for one test, which may kill it.
     pub async fn start() -> Samba {
-        let template = template::template().await;
-        let folder = tempfile::Builder::new().prefix("relay-dc-").tempdir().expect("a folder");
-        let mut copy = Command::new("cp");
-        copy.args(["-a", "--reflink=auto"]).args(["private", "state"].map(|d| template.join(d)));
-        copy.arg(folder.path());
-        run(copy).await;
+        Samba::start_with(0).await
+    }
 
-        let loopback = Loopback::take(&PORTS);
-        let names = [format!("{HOST}.{UPN_SUFFIX}"), loopback.ip().to_string()];
+    /// As [`Samba::start`], with so many enabled users whom no test names.
+    pub async fn start_with(users: u32) -> Samba {
+        let template = template::template(users).await;
+        let folder = new_folder();
+        template::copy(&template, folder.path()).await;
+        Samba::serve(HOST, folder, Loopback::take(&PORTS)).await
+    }
+
+    /// Starts a second domain controller of this domain, which has what this one has now.
+    pub async fn join(&self) -> Samba {
+        let (folder, loopback) = (new_folder(), Loopback::take(&PORTS));
+        // Without a file of its own, joining reads and writes the system's smb.conf.
+        let config = folder.path().join("empty.conf");
+        fs::write(&config, "[global]\n").expect("an empty smb.conf");
+        let mut join = Command::new("samba-tool");
+        join.args(["domain", "join", REALM, "DC", "--site=Default-First-Site-Name"])
+            .args(["--dns-backend=NONE", "--option=bind interfaces only=yes"])
+            .arg(format!("--option=netbios name={SECOND_HOST}"))
+            .arg(format!("--option=interfaces={}/8", loopback.ip()))
+            .arg(format!("--server={}", self.loopback.ip()))
+            .arg(format!("--configfile={}", config.display()))
+            .arg(format!("--targetdir={}", folder.path().display()));
+        as_administrator(&mut join);
+        run(join).await;
+        Samba::serve(SECOND_HOST, folder, loopback).await
+    }
+
+    /// Takes over what has changed at another domain controller of the domain.
+    pub async fn replicate_from(&self, other: &Samba) {
+        let mut replicate = Command::new("samba-tool");
+        let [to, from] = [self, other].map(|dc| dc.loopback.ip().to_string());
+        replicate
+            .args(["drs", "replicate", &to, &from, BASE_DN, "--local"])
+            .arg(format!("--configfile={}", self.smb_conf().display()));
+        as_administrator(&mut replicate);
+        run(replicate).await;
+    }
+
+    /// Runs the domain controller that `folder` holds.
+    async fn serve(host: &str, folder: TempDir, loopback: Loopback) -> Samba {
+        let names = [format!("{host}.{UPN_SUFFIX}"), loopback.ip().to_string()];
         let certificate = ServerCertificate::issue(folder.path(), &names);
-        let config = smb_conf(&loopback, folder.path(), &certificate);
+        let config = smb_conf(host, &loopback, folder.path(), &certificate);
         fs::write(folder.path().join("smb.conf"), config).expect("smb.conf");
 
         let process = spawn(folder.path());
@@ -96,6 +132,11 @@ impl Samba {
     /// `ldap://` URL, for StartTLS and for plain LDAP.
     pub fn url_ldap(&self) -> String {
         format!("ldap://{}", self.loopback.ip())
+    }
+
+    /// Where it takes TLS from the first byte.
+    pub fn ldaps(&self) -> SocketAddr {
+        SocketAddr::from((self.loopback.ip(), PORTS[1]))
     }
 
     /// The server's configuration file.
@@ -179,6 +220,17 @@ impl Samba {
     }
 }
 
+fn new_folder() -> TempDir {
+    tempfile::Builder::new().prefix("relay-dc-").tempdir().expect("a folder")
+}
+
+fn as_administrator(command: &mut Command) {
+    command
+        .arg(format!("-U{DOMAIN}/Administrator"))
+        .arg(format!("--password={ADMIN_PASSWORD}"))
+        .arg("--use-kerberos=off");
+}
+
 fn spawn(folder: &Path) -> Process {
     let mut command = Command::new("samba");
     command.args(["--foreground", "--debug-stdout"]);
@@ -194,13 +246,13 @@ async fn connect(settings: LdapConnSettings, url: &str) -> ldap3::result::Result
 }
 
 /// Simple bind is checked through `winbindd` and `rpc`, so `ldap` alone would refuse everyone.
-fn smb_conf(loopback: &Loopback, folder: &Path, tls: &ServerCertificate) -> String {
+fn smb_conf(host: &str, loopback: &Loopback, folder: &Path, tls: &ServerCertificate) -> String {
     let ip = loopback.ip();
     let at = |name: &str| -> PathBuf { folder.join(name) };
     let run = at("run");
     fs::create_dir_all(&run).expect("folder for sockets");
     let settings = [
-        ("netbios name", HOST.to_owned()),
+        ("netbios name", host.to_owned()),
         ("realm", REALM.to_owned()),
         ("workgroup", DOMAIN.to_owned()),
         ("server role", "active directory domain controller".to_owned()),
