@@ -73,6 +73,20 @@ apply2: {}
 }
 
 #[test]
+fn what_the_watcher_cannot_tell_yet_is_refused() {
+    let bad = GOOD.replace(
+        "mobilePhone: mobile",
+        "surname: \"{{ sn }}, {{ givenName }}\", manager: manager",
+    );
+    let told = parse(&bad, &[], Role::Run).expect_err("refused").to_string();
+    for part in
+        ["surname: has several attributes", "apply.attributes.manager: names another user"]
+    {
+        assert!(told.contains(part), "{part:?} is not in\n{told}");
+    }
+}
+
+#[test]
 fn mappings_and_groups_are_checked_before_anything_starts() {
     let id = "0b2c1c6e-33b1-4a4b-9d0c-5b1c8a1f7a10";
     let good =

@@ -296,9 +296,27 @@ fn parking(config: &Config, found: &mut Vec<Problem>) {
 
 /// Both halves need them: the watcher tells what the consumers map.
 fn mappings(config: &Config, found: &mut Vec<Problem>) {
-    for error in Mappings::parse(&config.apply.attributes).err().into_iter().flatten() {
-        let key = format!("apply.attributes.{}", error.property);
-        found.push(Problem::at(&key, error.what, error.remedy).with_value(error.rule));
+    let mappings = match Mappings::parse(&config.apply.attributes) {
+        Ok(mappings) => mappings,
+        Err(errors) => {
+            for error in errors {
+                let key = format!("apply.attributes.{}", error.property);
+                found.push(Problem::at(&key, error.what, error.remedy).with_value(error.rule));
+            }
+            return;
+        }
+    };
+    // The consumers could, but the watcher does not tell them enough yet.
+    for mapping in mappings.iter() {
+        let (what, remedy) = if mapping.property.is_reference() {
+            ("names another user, which this version cannot do yet", "leave it out")
+        } else if mapping.inputs().len() > 1 {
+            ("has several attributes, which this version cannot do yet", "name one attribute")
+        } else {
+            continue;
+        };
+        let key = format!("apply.attributes.{}", mapping.property.path());
+        found.push(Problem::at(&key, what, remedy));
     }
 }
 
