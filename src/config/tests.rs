@@ -74,13 +74,10 @@ apply2: {}
 
 #[test]
 fn what_the_watcher_cannot_tell_yet_is_refused() {
-    let bad = GOOD.replace(
-        "mobilePhone: mobile",
-        "surname: \"{{ sn }}, {{ givenName }}\", manager: manager",
-    );
+    let bad = GOOD
+        .replace("mobilePhone: mobile", "surname: \"{{ sn }}, {{ givenName }}\", manager: manager");
     let told = parse(&bad, &[], Role::Run).expect_err("refused").to_string();
-    for part in
-        ["surname: has several attributes", "apply.attributes.manager: names another user"]
+    for part in ["surname: has several attributes", "apply.attributes.manager: names another user"]
     {
         assert!(told.contains(part), "{part:?} is not in\n{told}");
     }
