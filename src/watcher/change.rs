@@ -144,13 +144,15 @@ impl Change {
     }
 
     /// Adds that the account is blocked, unless the details say so already. Only its creation comes
-    /// before that.
+    /// before that, or its new name, by which the user is known from then on.
     pub fn tell_blocked(&mut self) {
         if !self.details.iter().any(|detail| blocks(detail).is_some())
             && let Some(reason) = self.record.told.blocked
         {
-            let new = self.details.first().is_some_and(|d| d.kind() == Kind::UserCreated);
-            self.details.insert(usize::from(new), blocked(reason));
+            let named =
+                |detail: &Detail| matches!(detail.kind(), Kind::UserCreated | Kind::UserRenamed);
+            let first = self.details.iter().take_while(|detail| named(detail)).count();
+            self.details.insert(first, blocked(reason));
         }
     }
 
