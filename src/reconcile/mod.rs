@@ -1,7 +1,7 @@
 //! The comparison of directory and Entra, whole: both sides stream by, and memory stays bounded.
 //!
-//! Entra comes first, into a nameless file ([`tenant`]); then each user of the directory is looked
-//! up there ([`compare`]). Nothing is written: what differs is mended by the watcher, which tells
+//! Entra comes first, into a nameless file (`tenant`); then each user of the directory is looked
+//! up there (`compare`). Nothing is written: what differs is mended by the watcher, which tells
 //! those users again, so that guard and lanes are passed as ever.
 
 mod compare;
