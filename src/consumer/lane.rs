@@ -74,8 +74,10 @@ impl Lane {
                 }
             };
             let end = tokio::select! {
-                end = serve => end,
+                // First: who is paused from the start must not take the first delivery.
+                biased;
                 never = self.stop_when_paused(&stop) => match never {},
+                end = serve => end,
             };
             let wait = async {
                 match end {

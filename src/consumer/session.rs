@@ -96,6 +96,9 @@ impl<'a> Session<'a> {
         let mut paused = self.lane.outage.paused();
         paused.mark_changed();
         loop {
+            if shutdown.is_cancelled() {
+                break;
+            }
             self.start_work();
             let (overdue, wakes_at) = (self.overdue_at(&paused), self.schedule.wakes_at());
             tokio::select! {
