@@ -8,11 +8,14 @@ mod demo;
 mod filters;
 mod healthcheck;
 mod held;
+mod http;
 mod keygen;
+mod manual;
 mod pause;
 mod reach;
 mod reconcile;
 mod run;
+mod status;
 mod sync;
 mod table;
 
@@ -90,6 +93,12 @@ enum Command {
     Pause,
     /// Goes on applying.
     Resume,
+    /// One screen: connections, lag, rate, quota, what is held, parked and given up.
+    Status(status::Arguments),
+    /// Prints the completions of a shell.
+    Completions(manual::Completions),
+    /// Writes man pages.
+    Man(manual::Man),
 }
 
 /// Runs a command and says how it ended.
@@ -128,6 +137,11 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         Command::Pause => pause::main(&arguments.config, Request::Pause).await,
         Command::Resume => pause::main(&arguments.config, Request::Resume).await,
+        Command::Status(what) => {
+            status::main(what, &arguments.config, arguments.output, shutdown).await
+        }
+        Command::Completions(which) => manual::completions(&which),
+        Command::Man(whereto) => manual::man(&whereto),
     }
 }
 

@@ -17,8 +17,7 @@ pub fn columns<const N: usize>(
             *width = (*width).max(cell.chars().count());
         }
     }
-    let (bold, plain) = if is_coloured() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
-    writeln!(out, "{bold}{}{plain}", line(&head, &widths))?;
+    writeln!(out, "{}", bold(&line(&head, &widths)))?;
     for row in &rows {
         writeln!(out, "{}", line(row, &widths))?;
     }
@@ -29,6 +28,11 @@ fn line(cells: &[impl AsRef<str>], widths: &[usize]) -> String {
     let cells = cells.iter().zip(widths);
     let padded: Vec<_> = cells.map(|(cell, width)| format!("{:width$}", cell.as_ref())).collect();
     padded.join("  ").trim_end().to_owned()
+}
+
+/// In bold, where standard output is a terminal that shows it.
+pub fn bold(text: &str) -> String {
+    if is_coloured() { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
 }
 
 /// Styles are for terminals, and not for those who do not want them (no-color.org).

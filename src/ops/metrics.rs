@@ -3,6 +3,7 @@
 //! Labels are bounded and never hold a user. Label sets that are known are initialised to zero,
 //! so that a rate over them is defined from the first scrape.
 
+mod latest;
 mod outcome;
 #[cfg(test)]
 mod table;
@@ -22,6 +23,7 @@ use prometheus::{
     IntGaugeVec, Opts, Registry, TextEncoder, core::Collector, process_collector::ProcessCollector,
 };
 
+use latest::LastDisable;
 pub use outcome::{Outcome, RefreshOutcome};
 
 use crate::{
@@ -50,6 +52,7 @@ pub struct Metrics {
     registry: Registry,
     build: IntGaugeVec,
     propagation: HistogramVec,
+    last_disable: LastDisable,
     /// Time from a doorbell to the end of reading what changed.
     pub detection: Histogram,
     published: IntCounterVec,
@@ -116,6 +119,7 @@ impl Metrics {
                     &["kind"],
                 ),
             ),
+            last_disable: LastDisable::new(&registry),
             detection: add(
                 &registry,
                 Histogram::with_opts(histogram(
@@ -395,6 +399,9 @@ impl Metrics {
     pub fn propagated(&self, kind: Kind, observed: Timestamp) {
         let seconds = Timestamp::now().duration_since(observed).as_secs_f64().max(0.0);
         self.propagation.with_label_values(&[kind.as_str()]).observe(seconds);
+        if kind == Kind::AccountDisabled {
+            self.last_disable.note(seconds);
+        }
     }
 
     /// An event was given up.

@@ -193,6 +193,7 @@ impl Watcher {
             // Logins that are refused again and again would lock the account.
             let least = if is_setup(&error) { Duration::from_secs(30) } else { Duration::ZERO };
             let delay = backoff.next_delay().max(least);
+            self.health.detail(PART, &error.to_string());
             tracing::warn!(%error, retry_in = ?delay, "the watcher waits and tries again");
             self.pause(delay).await;
         }
@@ -247,6 +248,7 @@ impl Watcher {
         let bell = directory.bell();
         let mut comparison = Comparing::default();
         let mut rechecked = Instant::now();
+        let connected = format!("connected to {}", directory.server());
         loop {
             let arrived = directory.doorbell().await?;
             let mut busy = self.pipeline.follow(directory).await?;
@@ -260,6 +262,7 @@ impl Watcher {
             *worked = true;
             backoff.reset();
             self.health.ready(PART);
+            self.health.detail(PART, &connected);
             busy += comparison.step(&self.pipeline, directory).await?;
             // However busy the domain, the server has half of its time for others.
             let rest = busy.max(self.usn_interval);
