@@ -1,61 +1,23 @@
 //! A mass change is held, approved in part and rejected for the rest, while one real disable goes
 //! through; directory and Entra are compared, and made to agree.
 
-use std::process::Output;
-
 use entra_relay::config::{Secret, model};
 use entra_relay::graph::GraphClient;
 use entra_relay::sandbox::administrator::Administrator;
 use entra_relay::sandbox::directory::UserSnapshot;
 use entra_relay::sandbox::graph::NewUser;
-use entra_relay::sandbox::{Sandbox, is_enabled, value};
+use entra_relay::sandbox::{Sandbox, value};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::support::relay::Setup;
+use crate::support::twins::{name, people};
 use crate::support::wait::eventually;
-
-/// A process for watcher and consumer, on this sandbox.
-fn setup(sandbox: &Sandbox) -> Setup {
-    let setup = Setup::new();
-    let directory = &sandbox.directory;
-    let password = setup.secret("bind", directory.bind_password());
-    let bind = json!({ "user": directory.bind_name(), "password_file": password });
-    setup
-        .set("directory.urls", [directory.url()])
-        .set("directory.base_dn", directory.base_dn())
-        .set("directory.bind", bind)
-        .set("broker.kind", "embedded")
-        // Service accounts have no counterpart in Entra.
-        .set("scope.exclude", ["svc-*"])
-        .set("apply.attributes", json!({ "jobTitle": "title", "department": "department" }))
-        .graph(&sandbox.graph)
-}
-
-async fn json(setup: &Setup, words: &[&str], code: i32) -> Vec<Value> {
-    let words = [&["--output", "json"], words].concat();
-    let Output { status, stdout, stderr } = setup.run(&words).await;
-    let (told, text) = (String::from_utf8_lossy(&stderr), String::from_utf8_lossy(&stdout));
-    assert_eq!(status.code(), Some(code), "{words:?}: {told}\n{text}");
-    let values = serde_json::Deserializer::from_str(&text).into_iter();
-    values.collect::<Result<_, _>>().unwrap()
-}
-
-/// Users with a twin, enabled on both sides, and without those whose DN has a comma in its name.
-fn people(sandbox: &Sandbox) -> Vec<UserSnapshot> {
-    let mut users = sandbox.directory.users();
-    users.retain(|user| sandbox.twins.contains_key(&user.guid) && is_enabled(user));
-    users
-}
-
-fn name(user: &UserSnapshot) -> &str {
-    value(user, "sAMAccountName").unwrap()
-}
 
 #[tokio::test]
 async fn four_hundred_of_five_hundred_are_held_and_one_real_disable_is_not() {
     let sandbox = Sandbox::start(500).await.unwrap();
-    let setup = setup(&sandbox);
+    let setup = Setup::new().sandbox(&sandbox);
     let enabled = |user: &UserSnapshot| {
         sandbox.graph.user(sandbox.twins[&user.guid]).unwrap().account_enabled()
     };
@@ -81,7 +43,7 @@ async fn four_hundred_of_five_hundred_are_held_and_one_real_disable_is_not() {
     eventually("one real disable goes through", async || !enabled(&people[410])).await;
     assert!(people[..400].iter().all(enabled), "nobody else is blocked");
 
-    let held = &json(&setup, &["held", "list"], 3).await[0]["batches"];
+    let held = &setup.json(&["held", "list"], 3).await[0]["batches"];
     assert_eq!(held.as_array().unwrap().len(), 1, "{held}");
     assert_eq!(
         (&held[0]["users"], &held[0]["by_change"]),
@@ -90,12 +52,12 @@ async fn four_hundred_of_five_hundred_are_held_and_one_real_disable_is_not() {
     let batch = held[0]["batch"].to_string();
     let some: Vec<_> = people[..3].iter().flat_map(|user| ["--user", name(user)]).collect();
     let words = [&["held", "approve", &batch, "--yes"], &some[..]].concat();
-    assert_eq!(json(&setup, &words, 0).await[0]["users"], 3);
+    assert_eq!(setup.json(&words, 0).await[0]["users"], 3);
     eventually("the approved part goes through", async || !people[..3].iter().any(enabled)).await;
     let refused = setup.run(&["held", "reject", &batch]).await;
     assert_eq!(refused.status.code(), Some(2), "it asks, and nobody is there");
-    assert_eq!(json(&setup, &["held", "reject", &batch, "--yes"], 0).await[0]["users"], 397);
-    assert_eq!(json(&setup, &["held", "list"], 0).await[0]["batches"], json!([]));
+    assert_eq!(setup.json(&["held", "reject", &batch, "--yes"], 0).await[0]["users"], 397);
+    assert_eq!(setup.json(&["held", "list"], 0).await[0]["batches"], json!([]));
     assert!(people[3..400].iter().all(enabled), "the rest is left as it was");
     relay.logged("held approve").await;
     relay.logged("held reject").await;
@@ -117,6 +79,51 @@ async fn four_hundred_of_five_hundred_are_held_and_one_real_disable_is_not() {
     eventually("it goes on", async || !enabled(&people[411])).await;
 }
 
+#[tokio::test]
+async fn who_falls_out_of_the_scope_by_configuration_is_held() {
+    let sandbox = Sandbox::start(500).await.unwrap();
+    let enabled = |user: &UserSnapshot| {
+        sandbox.graph.user(sandbox.twins[&user.guid]).unwrap().account_enabled()
+    };
+    let setup = Setup::new().sandbox(&sandbox);
+    let mut relay = setup.start(&["run"]);
+    relay.ready().await;
+    relay.terminate().await;
+    let office = |city: &str| format!("OU={city},OU=Staff,{}", sandbox.directory.base_dn());
+    let (inside, outside): (Vec<_>, Vec<_>) =
+        people(&sandbox).into_iter().partition(|user| user.dn.ends_with(&office("Berlin")));
+    assert!(outside.len() > 350, "{}", outside.len());
+
+    let before = sandbox.graph.last_order();
+    let setup = setup.set("scope.organizational_units", [office("Berlin")]);
+    let mut relay = setup.start(&["run"]);
+    relay.ready().await;
+    let everybody = outside.len() as f64;
+    eventually("the scope edit is held", async || {
+        relay.metric("relay_guard_held").await == Some(everybody)
+    })
+    .await;
+    let mut administrator = Administrator::connect(&sandbox.directory).await.unwrap();
+    administrator.set_enabled(&inside[0].dn, false).await.unwrap();
+    eventually("one real disable goes through", async || !enabled(&inside[0])).await;
+    let one = Some(sandbox.twins[&inside[0].guid]);
+    let mut writes = sandbox.graph.log_since(before);
+    writes.retain(|request| request.method != "GET" && !request.path.ends_with("/token"));
+    assert!(writes.iter().all(|request| request.user == one), "nobody else is written");
+
+    let held = &setup.json(&["held", "list"], 3).await[0]["batches"];
+    assert_eq!(held[0]["by_change"], json!({ "scope_left": outside.len() }), "{held}");
+    let approved = setup.json(&["held", "approve", "--ou", &office("Lyon"), "--yes"], 0).await;
+    let (gone, kept): (Vec<_>, Vec<_>) =
+        outside.iter().partition(|user| user.dn.ends_with(&office("Lyon")));
+    assert_eq!(approved[0]["users"], gone.len());
+    eventually("who was approved is blocked", async || !gone.iter().any(|user| enabled(user)))
+        .await;
+    assert_eq!(setup.json(&["held", "reject", "--yes"], 0).await[0]["users"], kept.len());
+    assert_eq!(setup.json(&["held", "list"], 0).await[0]["batches"], json!([]));
+    assert!(kept.iter().all(|user| enabled(user)), "the rest is left as it was");
+}
+
 /// How many users are compared: PROOF_USERS, or few enough for every run.
 fn users() -> usize {
     std::env::var("PROOF_USERS").ok().and_then(|users| users.parse().ok()).unwrap_or(1000)
@@ -128,7 +135,7 @@ const EACH: usize = 6;
 #[tokio::test]
 async fn sixty_differences_of_ten_kinds_are_found_and_mended() {
     let sandbox = Sandbox::start(users()).await.unwrap();
-    let setup = setup(&sandbox);
+    let setup = Setup::new().sandbox(&sandbox);
     let mut options = model::Graph::default();
     sandbox.configure_graph(&mut options);
     options.client_secret = Some(Secret::new(sandbox.graph.options().client_secret.clone()));
@@ -136,7 +143,7 @@ async fn sixty_differences_of_ten_kinds_are_found_and_mended() {
     let mut relay = setup.start(&["run"]);
     relay.ready().await;
     assert_eq!(relay.metric("relay_unreconciled").await, Some(1.0));
-    let first = json(&setup, &["reconcile"], 0).await;
+    let first = setup.json(&["reconcile"], 0).await;
     assert_eq!(first[0]["summary"]["differences"], json!({}), "twins agree: {first:?}");
     eventually("it is reconciled", async || relay.metric("relay_unreconciled").await == Some(0.0))
         .await;
@@ -222,7 +229,7 @@ async fn sixty_differences_of_ten_kinds_are_found_and_mended() {
         graph.delete_user(&twin(&missing[group])).await.unwrap();
     }
 
-    let found = json(&setup, &["reconcile"], 3).await;
+    let found = setup.json(&["reconcile"], 3).await;
     let summary = &found.last().unwrap()["summary"];
     let kinds = [
         "disabled",
@@ -240,9 +247,9 @@ async fn sixty_differences_of_ten_kinds_are_found_and_mended() {
         kinds.iter().map(|kind| ((*kind).to_owned(), json!(EACH))).collect();
     assert_eq!(summary["differences"], Value::Object(expected), "{found:?}");
 
-    json(&setup, &["reconcile", "--apply", "--include", "enable"], 3).await;
+    setup.json(&["reconcile", "--apply", "--include", "enable"], 3).await;
     eventually("only what a person must mend is left", async || {
-        let found = json(&setup, &["reconcile"], 3).await;
+        let found = setup.json(&["reconcile"], 3).await;
         let left = &found.last().unwrap()["summary"]["differences"];
         let only = ["foreign", "ambiguous", "missing"];
         let done = left.as_object().unwrap().keys().all(|kind| only.contains(&kind.as_str()));
@@ -251,7 +258,7 @@ async fn sixty_differences_of_ten_kinds_are_found_and_mended() {
     .await;
     // `sync` tells the outcome.
     graph.set_enabled(&twin(&disabled[0]), true).await.unwrap();
-    let synced = json(&setup, &["sync", name(&disabled[0])], 0).await;
+    let synced = setup.json(&["sync", name(&disabled[0])], 0).await;
     assert_eq!(synced[0]["differences"], json!([]));
     assert!(!user(&disabled[0]).account_enabled());
 }

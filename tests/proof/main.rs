@@ -9,6 +9,7 @@ mod controllers;
 mod dead_letters;
 mod deployment;
 mod guard;
+mod observe_mode;
 mod observed;
 mod other_directories;
 mod outage;

@@ -150,6 +150,11 @@ impl SandboxGraph {
         self.change(|state| state.store.update(user, |user| user.record.set([(prop, value)])));
     }
 
+    /// Deletes a user, unchecked, as another tool than the relay would.
+    pub fn delete(&self, user: Uuid) {
+        self.change(|state| state.store.delete(user, Timestamp::now()));
+    }
+
     /// The user with that object id.
     pub fn user(&self, id: Uuid) -> Option<User> {
         self.shared.state().store.user(id).cloned()

@@ -192,3 +192,42 @@ fn a_directory_that_shows_few_deletes_few() {
     assert!(kinds(&bench).len() <= 9, "more is a share of the scope");
     assert!(held(&bench) >= 29);
 }
+
+#[test]
+fn a_lost_store_blocks_nobody_whatever_the_directory_shows() {
+    let blocks = |bench: &Bench| {
+        let blocks = [Kind::AccountDisabled, Kind::UserDeleted];
+        kinds(bench).iter().any(|kind| blocks.contains(kind))
+    };
+    let mut bench = Bench::with_users(40, limits());
+    disable(&bench, 0..20);
+    bench.lose_store();
+    assert!(bench.run());
+    assert_eq!((kinds(&bench), held(&bench)), (vec![], 0), "it finds them so");
+    bench.lock().hidden = true;
+    bench.lose_store();
+    assert!(bench.run());
+    bench.lock().hidden = false;
+    bench.lock().forget_cursors();
+    assert!(bench.run());
+    assert!(!blocks(&bench), "whoever shows up is new");
+    bench.lose_store();
+    bench.lock().vanish(10..40);
+    assert!(bench.run());
+    assert!(!blocks(&bench) && held(&bench) == 0, "who is not there was never known");
+}
+
+#[test]
+fn a_reading_that_breaks_off_deletes_nobody() {
+    let bench = Bench::with_users(12, limits());
+    bench.lock().vanish(6..12);
+    // It asks for the changes, for a cursor, and for three pages.
+    for page in 2..5 {
+        let fates = (0..page).map(|_| Fate::Works).chain([Fate::Refuses]);
+        bench.lock().fates = fates.collect();
+        assert!(!bench.run(), "page {page}");
+        assert_eq!((kinds(&bench), held(&bench)), (vec![], 0), "after page {page}");
+    }
+    assert!(bench.run());
+    assert_eq!((kinds(&bench), held(&bench)), (vec![], 6), "a reading that ends is another thing");
+}

@@ -325,6 +325,11 @@ impl Bench {
         }
     }
 
+    /// Begins anew, with a store that knows nobody.
+    pub(super) fn lose_store(&mut self) {
+        self.store = Store::on(InMemoryBackend::new(), "ldap:///dc=x").expect("store");
+    }
+
     /// After the first baseline, with this many users.
     pub(super) fn with_users(users: usize, guard: model::Guard) -> Bench {
         let bench = Bench::new(guard);

@@ -14,4 +14,5 @@ pub mod samba;
 pub mod scale;
 pub mod site;
 pub mod slapd;
+pub mod twins;
 pub mod wait;

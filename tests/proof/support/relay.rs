@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output};
 
+use entra_relay::sandbox::Sandbox;
 use entra_relay::sandbox::graph::SandboxGraph;
 use rustix::process::Signal;
 use serde::Serialize;
@@ -92,6 +93,21 @@ impl Setup {
             .set("graph.client_secret_file", secret)
     }
 
+    /// Watcher and consumer in one process, between the two sides of a sandbox.
+    pub fn sandbox(self, sandbox: &Sandbox) -> Setup {
+        let directory = &sandbox.directory;
+        let password = self.secret("bind", directory.bind_password());
+        let bind = json!({ "user": directory.bind_name(), "password_file": password });
+        self.set("directory.urls", [directory.url()])
+            .set("directory.base_dn", directory.base_dn())
+            .set("directory.bind", bind)
+            .set("broker.kind", "embedded")
+            // Service accounts have no counterpart in Entra.
+            .set("scope.exclude", ["svc-*"])
+            .set("apply.attributes", json!({ "jobTitle": "title", "department": "department" }))
+            .graph(&sandbox.graph)
+    }
+
     /// Writes a file that only its owner may read and returns its path.
     pub fn secret(&self, name: &str, text: &str) -> PathBuf {
         let path = self.folder.path().join(name);
@@ -119,6 +135,17 @@ impl Setup {
     /// Runs the program with a subcommand that ends.
     pub async fn run(&self, arguments: &[&str]) -> Output {
         finish(self.command(arguments)).await
+    }
+
+    /// Runs the program with a subcommand that ends with this exit code, and returns what it
+    /// printed for programs.
+    pub async fn json(&self, arguments: &[&str], code: i32) -> Vec<Value> {
+        let arguments = [&["--output", "json"], arguments].concat();
+        let Output { status, stdout, stderr } = self.run(&arguments).await;
+        let (told, text) = (String::from_utf8_lossy(&stderr), String::from_utf8_lossy(&stdout));
+        assert_eq!(status.code(), Some(code), "{arguments:?}: {told}\n{text}");
+        let values = serde_json::Deserializer::from_str(&text).into_iter();
+        values.collect::<Result<_, _>>().expect("JSON")
     }
 
     /// Writes `relay.yaml` and returns its path. JSON is YAML, so it needs no writer of its own.
