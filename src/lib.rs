@@ -21,6 +21,8 @@
 //! | [`queue`] | publisher, subscriber, dead letters: RabbitMQ and embedded |
 //! | [`consumer`] | filter → coalesce → plan → settle |
 //! | [`signing`] | whose events they are: ed25519 keys and signatures |
+//! | [`passwords`] | how a domain controller hands a new password to the watcher |
+//! | [`sealing`] | passwords that only the consumers can open: HPKE |
 //! | [`graph`] | Microsoft Graph: token, client, errors |
 //! | [`reconcile`] | directory and Entra compared, whole |
 //! | [`ops`] | metrics, health, tracing, shutdown |
@@ -37,12 +39,15 @@ pub mod consumer;
 pub mod directory;
 pub mod event;
 pub mod graph;
+mod key_file;
 pub mod mapping;
 pub mod net;
 pub mod ops;
+pub mod passwords;
 pub mod queue;
 pub mod reconcile;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
+pub mod sealing;
 pub mod signing;
 pub mod watcher;

@@ -5,8 +5,6 @@
 //! moves from one key to the next. The watcher knows them too, so that it recognizes its own
 //! events when they come back to it.
 
-mod key_file;
-
 use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -17,12 +15,12 @@ use ed25519_dalek::{
         spki::der::pem::LineEnding,
     },
 };
-use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-pub use self::key_file::KeyError;
+pub use crate::key_file::KeyError;
 use crate::{
     config::{Role, model::Security},
+    key_file,
     queue::Message,
 };
 
@@ -31,9 +29,6 @@ pub const SIGNATURE: &str = "relay-signature";
 
 /// The header with the id of the key that signed.
 pub const KEY_ID: &str = "relay-key-id";
-
-/// Hexadecimal digits of a key id.
-const KEY_ID_DIGITS: usize = 16;
 
 /// Why a message is not taken for the watcher's.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -186,7 +181,7 @@ impl Verifier {
             (Some(_), None) => return Err(SignatureError::Header(KEY_ID)),
         };
         // It will be shown, so it must be what it claims to be.
-        if id.len() != KEY_ID_DIGITS || !id.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        if !key_file::is_key_id(id) {
             return Err(SignatureError::Header(KEY_ID));
         }
         let signature = BASE64_STANDARD.decode(signature).ok();
@@ -199,10 +194,8 @@ impl Verifier {
     }
 }
 
-/// The first digits of the SHA-256 over the 32 bytes of the key.
 fn key_id(key: &VerifyingKey) -> String {
-    let hash = Sha256::digest(key.as_bytes());
-    hash.iter().take(KEY_ID_DIGITS / 2).map(|byte| format!("{byte:02x}")).collect()
+    key_file::key_id(key.as_bytes())
 }
 
 #[cfg(test)]

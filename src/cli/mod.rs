@@ -11,6 +11,7 @@ mod held;
 mod http;
 mod keygen;
 mod manual;
+mod password;
 mod pause;
 mod reach;
 mod reconcile;
@@ -76,8 +77,10 @@ enum Command {
     Watch,
     /// Runs the consumer alone: from the queue to Graph.
     Apply,
-    /// Makes the keys by which consumers know the events of the watcher.
+    /// Makes the keys by which consumers know the watcher's events and open its passwords.
     Keygen(keygen::Arguments),
+    /// Hands a new password to the watcher.
+    Password(password::Arguments),
     /// Shows, replays or discards what was given up.
     #[command(visible_alias = "dlq")]
     DeadLetters(dead_letters::Arguments),
@@ -124,6 +127,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Watch => run::main(&arguments.config, Role::Watch, shutdown).await,
         Command::Apply => run::main(&arguments.config, Role::Apply, shutdown).await,
         Command::Keygen(keygen) => keygen::main(&keygen, arguments.output),
+        Command::Password(what) => password::main(&what, &arguments.config).await,
         Command::DeadLetters(what) => {
             dead_letters::main(what, &arguments.config, arguments.output, shutdown).await
         }

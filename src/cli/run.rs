@@ -2,6 +2,7 @@
 
 use std::{path::Path, process::ExitCode, sync::Arc};
 
+use anyhow::Context;
 use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -11,12 +12,14 @@ use crate::{
     event::source_of,
     graph::{ErrorKind, GraphClient},
     ops::{
-        admin::Admin, control, dead_letters::keep_counted, health::Health, metrics::METRICS,
-        pause::Pause, queue_depth::keep_measured, shutdown::GRACE,
+        admin::Admin, control, dead_letters::keep_counted, health::Health, memory,
+        metrics::METRICS, pause::Pause, queue_depth::keep_measured, shutdown::GRACE,
     },
+    passwords::{self, Intake},
     queue::{self, Broker, QueueError, letters::Desk},
+    sealing::{Opener, Sealer},
     signing::Keys,
-    watcher::{self, Watcher},
+    watcher::{self, Watcher, passwords::Keeper},
 };
 
 /// Reads the configuration and plays the role until a signal.
@@ -27,6 +30,7 @@ pub async fn main(
 ) -> anyhow::Result<ExitCode> {
     #[cfg_attr(not(feature = "sandbox"), expect(unused_mut, reason = "the sandbox fills it in"))]
     let mut config = config::load(path, std::env::vars(), role)?;
+    memory::keep_private()?;
     #[cfg(feature = "sandbox")]
     let _sandbox = crate::sandbox::Sandbox::for_config(&mut config).await?;
     let relay = Relay::start(config, role, shutdown).await?;
@@ -84,6 +88,9 @@ impl Relay {
             let watcher =
                 Watcher::new(&config, keys, Arc::clone(&broker), health.clone(), shutdown.clone())?;
             watching = control::Watching::Here(watcher.orders());
+            if let Some(keeper) = watcher.keeper() {
+                serve_passwords(&mut tasks, &config, keeper, &shutdown).await?;
+            }
             tasks.spawn(async move { Ok(watcher.run().await?) });
         }
         let service = control::Service::new(Arc::clone(&broker), watching, pause);
@@ -144,6 +151,27 @@ impl Relay {
     }
 }
 
+/// Takes passwords in, from domain controllers.
+async fn serve_passwords(
+    tasks: &mut JoinSet<anyhow::Result<()>>,
+    config: &Config,
+    keeper: Keeper,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
+    let path = config.security.sealing_key_file.as_deref();
+    let sealer = Sealer::load(path.context("security.sealing_key_file is missing")?)?;
+    tracing::info!(key = sealer.key_id(), listen = config.passwords.listen, "taking passwords in");
+    let source = source_of(&config.directory.base_dn);
+    let intake = Arc::new(Intake::new(&source, sealer, Arc::new(keeper)));
+    let server = passwords::Server::bind(&config.passwords, intake).await?;
+    let shutdown = shutdown.clone();
+    tasks.spawn(async move {
+        server.serve(shutdown).await;
+        Ok(())
+    });
+    Ok(())
+}
+
 /// What the process does beside its role: it answers the command line, and counts what waits and
 /// what was given up.
 fn serve_tools(
@@ -195,6 +223,7 @@ async fn consumer(
         max_age: config.security.max_age,
         source: source_of(&config.directory.base_dn),
         verifier: Arc::clone(&keys.verifier),
+        opener: Arc::new(Opener::load(&config.security.opening_key_files)?),
         health: health.clone(),
         pause: pause.subscribe(),
     })

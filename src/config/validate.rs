@@ -15,6 +15,7 @@ use super::{
     model::{BindMethod, BrokerKind, Source},
 };
 use crate::mapping::Mappings;
+use crate::passwords::Address;
 
 /// The shortest delay that the queue has.
 const SHORTEST_DELAY: Duration = Duration::from_secs(15);
@@ -41,6 +42,7 @@ pub fn problems(config: &Config, role: Role) -> Vec<Problem> {
             ));
         }
     }
+    passwords(config, role, &mut found);
     parking(config, &mut found);
     mappings(config, &mut found);
     groups(config, &mut found);
@@ -278,6 +280,46 @@ fn signing(config: &Config, role: Role, found: &mut Vec<Problem>) {
     }
 }
 
+/// Who takes passwords in seals them, and who applies them opens them.
+fn passwords(config: &Config, role: Role, found: &mut Vec<Problem>) {
+    let (passwords, security) = (&config.passwords, &config.security);
+    if !passwords.enabled || !role.watches() {
+        return;
+    }
+    let keygen = "`entra-relay keygen` makes it";
+    if security.sealing_key_file.is_none() {
+        let remedy = format!("name the consumers' sealing.pub; {keygen}");
+        found.push(Problem::at("security.sealing_key_file", "is missing", remedy));
+    }
+    if role.applies() && security.opening_key_files.is_empty() {
+        let remedy = format!("name opening.key; {keygen}");
+        found.push(Problem::at("security.opening_key_files", "is empty", remedy));
+    }
+    match Address::parse(&passwords.listen) {
+        Some(Address::Unix(_)) => {}
+        Some(Address::Https { .. }) => {
+            let tls = &passwords.tls;
+            for (key, file) in [
+                ("passwords.tls.certificate_file", &tls.certificate_file),
+                ("passwords.tls.private_key_file", &tls.private_key_file),
+                ("passwords.tls.client_ca_file", &tls.client_ca_file),
+            ] {
+                if file.is_none() {
+                    found.push(Problem::at(key, "is missing", "https needs it: name a PEM file"));
+                }
+            }
+        }
+        None => found.push(
+            Problem::at(
+                "passwords.listen",
+                "is no address",
+                "write unix:PATH or https://HOST:PORT",
+            )
+            .with_value(&passwords.listen),
+        ),
+    }
+}
+
 fn parking(config: &Config, found: &mut Vec<Problem>) {
     let parking = &config.parking;
     let problem = |key, what, remedy: String, value| {
@@ -366,7 +408,6 @@ fn not_yet(config: &Config, found: &mut Vec<Problem>) {
                 && matches!(directory.source, Source::Dirsync | Source::Sandbox),
             "use auto",
         ),
-        ("passwords.enabled", config.passwords.enabled, "set it to false"),
     ];
     for (key, asked_for, remedy) in refusals {
         if asked_for {
@@ -385,6 +426,8 @@ fn intervals(config: &Config, found: &mut Vec<Problem>) {
             Duration::from_secs(60),
         ),
         ("graph.quota.per", config.graph.quota.per, Duration::from_secs(1)),
+        ("passwords.confirm_within", config.passwords.confirm_within, Duration::from_secs(1)),
+        ("passwords.ttl", config.passwords.ttl, Duration::from_secs(1)),
         ("security.max_age", config.security.max_age, Duration::from_secs(1)),
     ] {
         if value < least {

@@ -9,10 +9,11 @@ use super::{
     cause,
     find::Found,
     pace::VERIFY_READS,
+    password,
     plan::{Action, IMMUTABLE_ID},
 };
 use crate::{
-    event::{Event, Reference},
+    event::{Detail, Event, Reference},
     graph::{Accepted, ErrorKind, GraphError, User},
     net::backoff::Backoff,
     ops::metrics::METRICS,
@@ -89,6 +90,12 @@ impl Applier {
                 Action::Revoke => done.accept(self.graph.revoke_sessions(id).await?),
                 Action::VerifyBlocked if done.refused_block.is_some() => {}
                 Action::VerifyBlocked => self.verify_blocked(event, id).await?,
+                Action::SetPassword { must_change } => {
+                    if let Detail::PasswordSet(sealed) = &event.detail {
+                        let password = password::open(&self.opener, event, sealed)?;
+                        done.accept(self.graph.set_password(id, &password, *must_change).await?);
+                    }
+                }
                 Action::Update(body) => self.update(event.object, id, body, &mut done).await?,
                 Action::SetManager(reference) => {
                     done.accept(self.set_manager(event, id, reference.as_ref()).await?);

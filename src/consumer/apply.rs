@@ -24,6 +24,7 @@ use crate::{
     net::backoff::Backoff,
     ops::metrics::METRICS,
     queue::dead_letter::Cause,
+    sealing::Opener,
 };
 
 /// What became of an event.
@@ -61,6 +62,12 @@ pub enum Failure {
     Final(Verdict),
 }
 
+impl From<Cause> for Failure {
+    fn from(cause: Cause) -> Failure {
+        Failure::Final(Verdict::GivenUp(cause))
+    }
+}
+
 impl From<Skip> for Failure {
     fn from(skip: Skip) -> Failure {
         Failure::Final(Verdict::Skipped(skip))
@@ -78,6 +85,7 @@ pub struct Applier {
     pub(super) graph: Arc<GraphClient>,
     pub(super) rules: Arc<Rules>,
     max_age: Duration,
+    pub(super) opener: Arc<Opener>,
     outage: Arc<Outage>,
     pub(super) finder: Finder,
     pub(super) groups: Groups,
@@ -92,6 +100,7 @@ impl Applier {
         graph: Arc<GraphClient>,
         rules: Arc<Rules>,
         max_age: Duration,
+        opener: Arc<Opener>,
         outage: Arc<Outage>,
         pace: Pace,
     ) -> Applier {
@@ -103,6 +112,7 @@ impl Applier {
             graph,
             rules,
             max_age,
+            opener,
             outage,
             pace,
         }

@@ -1,9 +1,12 @@
 //! Why an event is given up, in words for the person who reads the dead letter.
 
+use jiff::Timestamp;
+
 use crate::{
     event::{Event, EventError, Lane},
     graph::{Closed, ErrorKind, GraphError, Operation},
     queue::dead_letter::{Cause, DeadReason},
+    sealing::OpenError,
     signing::SignatureError,
 };
 
@@ -186,6 +189,37 @@ pub fn not_verified(event: &Event) -> Cause {
     )
 }
 
+/// A password waited for longer than it is good for.
+pub fn password_expired(event: &Event, expired: Timestamp) -> Cause {
+    cause(
+        DeadReason::PasswordExpired,
+        format!(
+            "{}: the password was good until {expired:.0} and was not set in Entra",
+            name(event)
+        ),
+        "have the user change the password once more; if this repeats, find out what holds the \
+         queue up, or raise passwords.ttl"
+            .into(),
+    )
+}
+
+/// A sealed password does not open.
+pub fn password_not_opened(event: &Event, error: &OpenError) -> Cause {
+    let (reason, remedy) = match error {
+        OpenError::UnknownKey(_) => (
+            DeadReason::PasswordKeyUnknown,
+            "add the opening.key of this id (entra-relay keygen told it) to \
+             security.opening_key_files of every consumer, then replay",
+        ),
+        OpenError::Refused => (
+            DeadReason::PasswordNotOpened,
+            "somebody altered it or gave it to another user: find out who can write to this queue \
+             and change the broker's passwords; have the user change the password once more",
+        ),
+    };
+    cause(reason, format!("{}: {error}", name(event)), remedy.into())
+}
+
 /// The message is not the watcher's, or not as the watcher sent it. Nothing in it is believed, so
 /// the sentence names nobody.
 pub fn bad_signature(error: &SignatureError) -> Cause {
@@ -249,7 +283,6 @@ pub fn misplaced(event: &Event, lane: Lane) -> Cause {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
     use reqwest::StatusCode;
     use uuid::Uuid;
 

@@ -25,6 +25,7 @@ pub(crate) mod matching;
 mod outage;
 mod pace;
 mod parking;
+mod password;
 pub(crate) mod plan;
 mod protected;
 mod ramp;
@@ -53,6 +54,7 @@ use crate::{
     graph::GraphClient,
     ops::health::Health,
     queue::{Broker, Role},
+    sealing::Opener,
     signing::Verifier,
 };
 
@@ -74,6 +76,8 @@ pub struct Consumer {
     pub source: String,
     /// Recognizes the events of the watcher.
     pub verifier: Arc<Verifier>,
+    /// Opens the passwords that the watcher sealed.
+    pub opener: Arc<Opener>,
     /// Where each lane tells that it works, under the names of [`PARTS`].
     pub health: Health,
     /// Whether applying is paused by command.
@@ -100,12 +104,14 @@ async fn run_at(consumer: Consumer, shutdown: CancellationToken, pace: Pace) {
         max_age,
         source,
         verifier,
+        opener,
         health,
         pause,
     } = consumer;
     let outage = Arc::new(Outage::new(Arc::clone(&graph), pace));
     let rules = Arc::new(rules);
-    let applier = Applier::new(Arc::clone(&graph), rules, max_age, Arc::clone(&outage), pace);
+    let applier =
+        Applier::new(Arc::clone(&graph), rules, max_age, opener, Arc::clone(&outage), pace);
     let sender = Sender::new(broker.publisher(Role::Other), pace);
     let settler = Arc::new(Settler::new(applier, sender, parking));
     let [urgent, bulk] = event::Lane::ALL.map(|lane| Lane {

@@ -4,10 +4,15 @@ use std::{collections::BTreeSet, fmt};
 
 use serde_json::{Map, Value, json};
 
-use super::rules::{Rules, UPN};
+use super::{
+    password,
+    rules::{Rules, UPN},
+};
 use crate::{
-    config::model::{OnDeleted, OnDisabled, OnEnabled, OnPasswordChanged, OnScopeLeft},
-    event::{Detail, Event, Reason, Reference},
+    config::model::{
+        OnDeleted, OnDisabled, OnEnabled, OnPasswordChanged, OnScopeLeft, PasswordExpiry,
+    },
+    event::{Detail, Event, Reason, Reference, SealedPassword},
     graph::User,
     mapping::{Attributes, Mapping, Property},
 };
@@ -26,6 +31,11 @@ pub enum Action {
     Revoke,
     /// Read back until the user is blocked.
     VerifyBlocked,
+    /// The password, which is not part of the action.
+    SetPassword {
+        /// Whether the user must choose another one at the next sign-in.
+        must_change: bool,
+    },
     /// Set these properties.
     Update(Map<String, Value>),
     /// Make this user the manager, or nobody.
@@ -110,7 +120,7 @@ pub fn skip_unseen(event: &Event, rules: &Rules) -> Option<Skip> {
         Detail::UserCreated { .. } => rules.create || rules.link,
         Detail::UserRenamed { .. } => rules.renames() || rules.link,
         Detail::MembershipChanged { group, .. } => rules.group(group).is_some(),
-        Detail::PasswordSet(_) => false,
+        Detail::PasswordSet(_) => true,
     };
     (!asks).then_some(Skip::NotConfigured)
 }
@@ -138,12 +148,8 @@ pub fn plan(event: &Event, user: &User, rules: &Rules, known: &Known) -> Plan {
     match &event.detail {
         Detail::AccountDisabled { .. } => draft.actions = block(rules),
         Detail::AccountEnabled { .. } => draft.actions.push(Action::Allow),
-        Detail::PasswordChanged { .. } => {
-            let step = |step: &OnPasswordChanged| match step {
-                OnPasswordChanged::RevokeSessions => Action::Revoke,
-            };
-            draft.actions = rules.on_password_changed.iter().map(step).collect();
-        }
+        Detail::PasswordChanged { .. } => draft.actions.extend(after_password(rules)),
+        Detail::PasswordSet(sealed) => draft.set_password(sealed, user, rules, known),
         // A synced user would come back, or be deleted by its own tool.
         Detail::UserDeleted if rules.on_deleted == OnDeleted::Delete && !user.is_synced() => {
             draft.actions.push(Action::Delete);
@@ -162,7 +168,7 @@ pub fn plan(event: &Event, user: &User, rules: &Rules, known: &Known) -> Plan {
                 draft.actions.push(action);
             }
         }
-        Detail::UserCreated { .. } | Detail::UserRenamed { .. } | Detail::PasswordSet(_) => {}
+        Detail::UserCreated { .. } | Detail::UserRenamed { .. } => {}
     }
     if rules.link && event.detail != Detail::UserDeleted {
         draft.link(event, user, known);
@@ -178,6 +184,12 @@ pub fn block(rules: &Rules) -> Vec<Action> {
         OnDisabled::Verify => Action::VerifyBlocked,
     };
     rules.on_disabled.iter().map(step).collect()
+}
+
+fn after_password(rules: &Rules) -> impl Iterator<Item = Action> {
+    rules.on_password_changed.iter().map(|step| match step {
+        OnPasswordChanged::RevokeSessions => Action::Revoke,
+    })
 }
 
 /// A plan in the making.
@@ -215,6 +227,21 @@ impl Draft {
             }
         }
         if !body.is_empty() {
+            self.actions.push(Action::Update(body));
+        }
+    }
+
+    /// The value, then what follows every change (a session that is ended before could begin anew
+    /// with the old password), then the policy of its expiry where that is another one.
+    fn set_password(&mut self, sealed: &SealedPassword, user: &User, rules: &Rules, known: &Known) {
+        let must_change = sealed.must_change && rules.must_change_password;
+        self.actions.push(Action::SetPassword { must_change });
+        self.actions.extend(after_password(rules));
+        let never = sealed.never_expires || rules.password_expiry == PasswordExpiry::Never;
+        let before = user.property("passwordPolicies").as_str();
+        let policies = password::policies(before, never);
+        if !known.trusted || before.unwrap_or("None") != policies {
+            let body = Map::from_iter([("passwordPolicies".into(), policies.into())]);
             self.actions.push(Action::Update(body));
         }
     }
@@ -299,6 +326,10 @@ impl fmt::Display for Action {
             Action::Allow => f.write_str("allow sign-in"),
             Action::Revoke => f.write_str("revoke sessions"),
             Action::VerifyBlocked => f.write_str("verify"),
+            Action::SetPassword { must_change: true } => {
+                f.write_str("set the password, to be changed at the next sign-in")
+            }
+            Action::SetPassword { must_change: false } => f.write_str("set the password"),
             Action::Update(body) => {
                 let names: Vec<_> = body.keys().map(String::as_str).collect();
                 write!(f, "update {}", names.join(", "))

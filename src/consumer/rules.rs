@@ -8,6 +8,7 @@ use super::protected::Protected;
 use crate::{
     config::model::{
         Apply, MatchBy, Mode, OnDeleted, OnDisabled, OnEnabled, OnPasswordChanged, OnScopeLeft,
+        PasswordExpiry,
     },
     graph::User,
     mapping::{MappingError, Mappings},
@@ -29,6 +30,10 @@ pub struct Rules {
     pub on_enabled: Vec<OnEnabled>,
     /// Steps after a password change.
     pub on_password_changed: Vec<OnPasswordChanged>,
+    /// Carries "must change at next logon" with a password.
+    pub must_change_password: bool,
+    /// Expiry policy of the passwords that are set.
+    pub password_expiry: PasswordExpiry,
     /// What a deletion does.
     pub on_deleted: OnDeleted,
     /// What leaving the scope does.
@@ -67,6 +72,8 @@ impl Rules {
             on_disabled: apply.on_disabled.clone(),
             on_enabled: apply.on_enabled.clone(),
             on_password_changed: apply.on_password_changed.clone(),
+            must_change_password: apply.must_change_password,
+            password_expiry: apply.password_expiry,
             on_deleted: apply.on_deleted,
             on_scope_left: apply.on_scope_left,
             link: apply.link,
@@ -77,7 +84,8 @@ impl Rules {
                 mappings
                     .iter()
                     .filter(|mapping| !mapping.property.is_reference())
-                    .map(|mapping| mapping.property.root()),
+                    .map(|mapping| mapping.property.root())
+                    .chain(["passwordPolicies"]),
             ),
             mappings,
             protected: Protected::new(protected),
@@ -119,7 +127,11 @@ mod tests {
     fn nested_properties_are_read_with_their_object() {
         let good = [("employeeOrgData.costCenter", "departmentNumber"), ("city", "l")];
         let rules = Rules::new(&apply(&good), &[]).expect("rules");
-        assert!(rules.select.ends_with(",city,employeeOrgData"), "{}", rules.select);
+        assert!(
+            rules.select.ends_with(",city,employeeOrgData,passwordPolicies"),
+            "{}",
+            rules.select
+        );
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub enum Work {
     /// Apply it, and once more after the take-over: until then a former holder's late request may
     /// undo it.
     Secure,
-    /// Settle it: what follows takes the access away again.
+    /// Settle it: what follows takes the access away again, or sets another password.
     Supersede,
 }
 
@@ -76,6 +76,9 @@ impl<T> Schedule<T> {
             let Some(user) = self.users.get_mut(&object) else { continue };
             let enables = user.mailbox.peek().is_some_and(enables);
             let work = match take_over {
+                _ if user.mailbox.peek().is_some_and(|event| user.is_outdated(event)) => {
+                    Work::Supersede
+                }
                 Some(_) if enables && user.mailbox.iter().any(ends_access) => Work::Supersede,
                 Some(until) if enables => {
                     user.state = State::Delayed;
@@ -143,6 +146,12 @@ impl<T> Schedule<T> {
 }
 
 impl<T> User<T> {
+    /// Whether it sets a password that another one follows.
+    fn is_outdated(&self, event: &Event) -> bool {
+        let later = |other: &Event| sets_password(other) && other.sequence > event.sequence;
+        sets_password(event) && self.mailbox.iter().any(later)
+    }
+
     fn needs_securing(&self, event: &Event) -> bool {
         ends_access(event) && self.secured != Some(event.sequence)
     }
@@ -150,6 +159,10 @@ impl<T> User<T> {
 
 fn enables(event: &Event) -> bool {
     matches!(event.detail, Detail::AccountEnabled { .. })
+}
+
+fn sets_password(event: &Event) -> bool {
+    matches!(event.detail, Detail::PasswordSet(_))
 }
 
 fn ends_access(event: &Event) -> bool {

@@ -22,7 +22,7 @@ use crate::{
     ops::metrics::{METRICS, Outcome},
     queue::{
         Delivery, Queue,
-        dead_letter::{Cause, DeadLetter},
+        dead_letter::{Cause, DeadLetter, DeadReason},
         refresh::Why,
     },
 };
@@ -204,6 +204,10 @@ impl Settler {
             let size = kept.body.len();
             kept.body.truncate(MAX_BODY);
             cause.sentence += &format!("; of its {size} bytes the first {MAX_BODY} are kept");
+        }
+        if matches!(cause.reason, DeadReason::PasswordExpired | DeadReason::PasswordNotOpened) {
+            // Sealed as it is, nobody has a use for it any more.
+            kept.body.clear();
         }
         let (id, object) = (kept.id, kept.object);
         let kind = event.map(Event::kind);

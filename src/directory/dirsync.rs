@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use ldap3::{Scope, controls::RawControl};
+use ldap3::{Scope, controls::RawControl, ldap_escape};
 use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -193,7 +193,7 @@ impl ActiveDirectory {
         tracing::info!(server = session.url(), dc = %controller.replica.server, doorbell, why,
             "connected to a domain controller");
         let mut search_attributes = selection.attributes.clone();
-        search_attributes.push("objectGUID".into());
+        search_attributes.extend(["objectGUID", "whenChanged"].map(str::to_owned));
         let mut directory = ActiveDirectory {
             session,
             login: login.clone(),
@@ -438,6 +438,34 @@ impl Directory for ActiveDirectory {
 
     async fn time(&mut self) -> Result<Option<Timestamp>, DirectoryError> {
         current_time(&mut self.session).await
+    }
+
+    async fn find_user(
+        &mut self,
+        attribute: &str,
+        value: &str,
+    ) -> Result<Option<Uuid>, DirectoryError> {
+        let filter = format!("(&{USERS}({attribute}={}))", ldap_escape(value));
+        let attributes = ["objectGUID".to_owned()];
+        let mut found = Vec::new();
+        let done = self
+            .session
+            .search(
+                Query {
+                    base: &self.selection.base_dn,
+                    scope: Scope::Subtree,
+                    filter: &filter,
+                    attributes: &attributes,
+                    controls: Vec::new(),
+                },
+                |entry| found.extend(Entry::decode(entry.0, false)),
+            )
+            .await?;
+        match (done.result.rc, &found[..]) {
+            (code::SUCCESS, [entry]) => Ok(Some(entry.object)),
+            (code::SUCCESS, _) => Ok(None),
+            _ => Err(failed("finding a user", &done)),
+        }
     }
 }
 

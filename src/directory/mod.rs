@@ -111,6 +111,17 @@ pub trait Directory: Send {
         Ok(None)
     }
 
+    /// The one user whose attribute has this value; none if there is none, or more than one, or the
+    /// directory cannot be searched so.
+    async fn find_user(
+        &mut self,
+        attribute: &str,
+        value: &str,
+    ) -> Result<Option<Uuid>, DirectoryError> {
+        let _ = (attribute, value);
+        Ok(None)
+    }
+
     /// A number that moves when anything changes; none where there is none.
     async fn doorbell(&mut self) -> Result<Option<u64>, DirectoryError> {
         Ok(None)

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use reqwest::{
     Method, Request,
     header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue},
@@ -121,8 +122,19 @@ impl GraphClient {
         url: Url,
         body: Option<&Value>,
     ) -> Result<Reply, GraphError> {
+        self.call_with(operation, method, url, body.map(|body| body.to_string().into())).await
+    }
+
+    /// As [`GraphClient::call`], with a body that is JSON already.
+    pub(super) async fn call_with(
+        &self,
+        operation: Operation,
+        method: Method,
+        url: Url,
+        body: Option<Bytes>,
+    ) -> Result<Reply, GraphError> {
         let token = self.tokens.current().await?;
-        let first = request(method.clone(), url.clone(), body, &token);
+        let first = request(method.clone(), url.clone(), body.clone(), &token);
         match self.send(operation, first).await {
             Err(error) if error.status == Some(401) => {
                 let token = self.tokens.instead_of(&token).await?;
@@ -174,7 +186,7 @@ pub(super) fn read<T: DeserializeOwned>(
     })
 }
 
-fn request(method: Method, url: Url, body: Option<&Value>, token: &Token) -> Request {
+fn request(method: Method, url: Url, body: Option<Bytes>, token: &Token) -> Request {
     let mut request = Request::new(method, url);
     let id = Uuid::new_v4().to_string();
     let headers = request.headers_mut();
@@ -186,7 +198,7 @@ fn request(method: Method, url: Url, body: Option<&Value>, token: &Token) -> Req
     match body {
         Some(body) => {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            *request.body_mut() = Some(body.to_string().into());
+            *request.body_mut() = Some(body.into());
         }
         // Not sent by itself, and gateways may answer 411 without it (RFC 9110 section 8.6).
         None if request.method() == Method::POST => {

@@ -14,6 +14,7 @@ mod password;
 pub mod quota;
 mod remedy;
 pub mod retry;
+mod set_password;
 #[cfg(test)]
 pub(crate) mod stub;
 #[cfg(test)]

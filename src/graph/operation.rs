@@ -19,6 +19,8 @@ pub enum Operation {
     ReadUser,
     /// `accountEnabled`.
     SetEnabled,
+    /// `passwordProfile`.
+    SetPassword,
     /// Any other property.
     UpdateUser,
     /// `revokeSignInSessions`.
@@ -45,13 +47,14 @@ pub enum Operation {
 
 impl Operation {
     /// Every kind, for metrics.
-    pub const ALL: [Operation; 17] = [
+    pub const ALL: [Operation; 18] = [
         Operation::Token,
         Operation::ManagedToken,
         Operation::Probe,
         Operation::FindUsers,
         Operation::ReadUser,
         Operation::SetEnabled,
+        Operation::SetPassword,
         Operation::UpdateUser,
         Operation::RevokeSessions,
         Operation::DeleteUser,
@@ -75,6 +78,7 @@ impl Operation {
             Operation::ListUsers => "list_users",
             Operation::ReadUser => "read_user",
             Operation::SetEnabled => "set_enabled",
+            Operation::SetPassword => "set_password",
             Operation::UpdateUser => "update_user",
             Operation::RevokeSessions => "revoke_sessions",
             Operation::DeleteUser => "delete_user",
@@ -100,6 +104,7 @@ impl Operation {
             | Operation::FindDeleted
             | Operation::ReadManager => "User.Read.All",
             Operation::SetEnabled => "User.EnableDisableAccount.All and User.Read.All",
+            Operation::SetPassword => "User-PasswordProfile.ReadWrite.All",
             Operation::UpdateUser | Operation::CreateUser | Operation::SetManager => {
                 "User.ReadWrite.All"
             }
@@ -122,6 +127,7 @@ impl fmt::Display for Operation {
             Operation::ListUsers => "listing the users",
             Operation::ReadUser => "reading the user",
             Operation::SetEnabled => "setting accountEnabled",
+            Operation::SetPassword => "setting the password",
             Operation::UpdateUser => "updating the user",
             Operation::RevokeSessions => "revoking the sessions",
             Operation::DeleteUser => "deleting the user",

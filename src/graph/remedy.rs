@@ -29,6 +29,11 @@ impl GraphError {
                  user keeps its values for 30 days: look there too)",
                 property.as_deref().unwrap_or("value")
             ),
+            ErrorKind::Mastered if self.operation == Operation::SetPassword => {
+                "another tool masters this user's password (password hash synchronization, or a \
+                 federated domain): leave it to that tool, and hand over no password of this user"
+                    .into()
+            }
             ErrorKind::Mastered => {
                 "the property belongs to the directory-sync tool or to Exchange: change it at its \
                  source, or leave it out of apply.attributes"
@@ -85,6 +90,11 @@ fn forbidden(error: &GraphError) -> String {
     }
     let permissions = error.operation.permissions();
     match error.operation {
+        Operation::SetPassword => format!(
+            "grant the app {permissions} and give admin consent, and give its service principal \
+             the directory role User Administrator; for users with an administrative role it must \
+             be Privileged Authentication Administrator"
+        ),
         Operation::SetEnabled
         | Operation::UpdateUser
         | Operation::DeleteUser
@@ -107,9 +117,11 @@ fn refused(error: &GraphError) -> String {
         return "the tenant has reached its quota: remove objects, or ask Microsoft for more"
             .into();
     }
-    if says("password complexity") {
-        return "the password does not satisfy Entra's policy: 8 to 256 characters of three kinds, \
-                no banned words; set another one in the directory"
+    if error.operation == Operation::SetPassword || says("password complexity") {
+        return "it is against Entra's policy, 8 to 256 ASCII characters of three classes (capitals, \
+                small letters, digits, symbols) and no banned password: have the user choose such \
+                a one, and bring the domain's password policy in line; a federated user has none \
+                in Entra"
             .into();
     }
     if says("domain portion of the userPrincipalName") {

@@ -82,8 +82,7 @@ pub fn read_ca_file(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsErro
     Ok(certificates)
 }
 
-/// A client that trusts the CA file alone, or else the system's store. Certificates of the
-/// system's store that cannot be read are left out, as long as one can.
+/// A client that trusts [`roots`].
 pub fn client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, TlsError> {
     client_config_as(ca_file, None)
 }
@@ -93,6 +92,21 @@ pub fn client_config_as(
     ca_file: Option<&Path>,
     identity: Option<&Identity>,
 ) -> Result<Arc<ClientConfig>, TlsError> {
+    let roots = roots(ca_file)?;
+    install_provider();
+    let builder = ClientConfig::builder().with_root_certificates(roots);
+    Ok(Arc::new(match identity {
+        None => builder.with_no_client_auth(),
+        Some(identity) => {
+            let (chain, key) = identity.read()?;
+            builder.with_client_auth_cert(chain, key).map_err(|cause| identity.error(cause))?
+        }
+    }))
+}
+
+/// The CA file alone, or else the system's store. Certificates of the system's store that cannot
+/// be read are left out, as long as one can.
+pub fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     match ca_file {
         Some(path) => {
@@ -112,15 +126,7 @@ pub fn client_config_as(
             }
         }
     }
-    install_provider();
-    let builder = ClientConfig::builder().with_root_certificates(roots);
-    Ok(Arc::new(match identity {
-        None => builder.with_no_client_auth(),
-        Some(identity) => {
-            let (chain, key) = identity.read()?;
-            builder.with_client_auth_cert(chain, key).map_err(|cause| identity.error(cause))?
-        }
-    }))
+    Ok(roots)
 }
 
 #[cfg(test)]

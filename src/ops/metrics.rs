@@ -24,7 +24,7 @@ use prometheus::{
 };
 
 use latest::LastDisable;
-pub use outcome::{Outcome, RefreshOutcome};
+pub use outcome::{Outcome, PasswordOutcome, RefreshOutcome};
 
 use crate::{
     config::Role,
@@ -91,6 +91,9 @@ pub struct Metrics {
     compared_at: IntGauge,
     postponed: IntGauge,
     refreshed: IntCounterVec,
+    passwords: IntCounterVec,
+    /// How often "must change at next logon" came without the password's value.
+    pub must_change_without_value: IntCounter,
     guard_held_total: IntCounterVec,
     guard_held: IntGauge,
 }
@@ -321,6 +324,23 @@ impl Metrics {
                     &["why", "outcome"],
                 ),
             ),
+            passwords: add(
+                &registry,
+                IntCounterVec::new(
+                    Opts::new(
+                        "relay_passwords_total",
+                        "Passwords that a domain controller handed over, by what became of them",
+                    ),
+                    &["outcome"],
+                ),
+            ),
+            must_change_without_value: add(
+                &registry,
+                IntCounter::new(
+                    "relay_must_change_without_value_total",
+                    "Users who must change a password whose value is not at hand; Entra is not told",
+                ),
+            ),
             guard_held_total: add(
                 &registry,
                 IntCounterVec::new(
@@ -365,6 +385,9 @@ impl Metrics {
         for lane in Lane::ALL {
             self.queue_messages.with_label_values(&[lane.as_str()]);
             self.oldest_unsettled.with_label_values(&[lane.as_str()]);
+        }
+        for outcome in PasswordOutcome::ALL {
+            self.passwords.with_label_values(&[outcome.as_str()]);
         }
         for outcome in RefreshOutcome::ALL {
             for why in WHYS {
@@ -460,6 +483,16 @@ impl Metrics {
     /// When a credential expires, in seconds of Unix time.
     pub fn credential_expires(&self, credential: &str, at: i64) {
         self.credential_expires.with_label_values(&[credential]).set(at);
+    }
+
+    /// Counts a password that was handed over.
+    pub fn password(&self, outcome: PasswordOutcome) {
+        self.passwords(outcome, 1);
+    }
+
+    /// Counts passwords that were handed over.
+    pub fn passwords(&self, outcome: PasswordOutcome, number: usize) {
+        self.passwords.with_label_values(&[outcome.as_str()]).inc_by(number as u64);
     }
 
     /// A request to tell a user again was handled; `why` is none where it could not be read.

@@ -5,6 +5,7 @@ pub mod control;
 pub mod dead_letters;
 pub mod health;
 pub mod log;
+pub mod memory;
 pub mod metrics;
 pub mod pause;
 pub mod queue_depth;

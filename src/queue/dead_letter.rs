@@ -35,13 +35,19 @@ pub enum DeadReason {
     ValueRefused,
     /// Graph keeps failing on this event alone (HTTP 5xx while a neutral request succeeds).
     GraphError,
+    /// A password waited for longer than it is good for.
+    PasswordExpired,
+    /// A password is sealed to a key that the consumer does not have.
+    PasswordKeyUnknown,
+    /// A sealed password does not open for its user.
+    PasswordNotOpened,
     /// Graph accepted a block but a read back still shows the user enabled.
     NotVerified,
 }
 
 impl DeadReason {
     /// Every reason, for metrics and filters.
-    pub const ALL: [DeadReason; 10] = [
+    pub const ALL: [DeadReason; 13] = [
         Self::Malformed,
         Self::BadSignature,
         Self::Misplaced,
@@ -51,6 +57,9 @@ impl DeadReason {
         Self::PermissionDenied,
         Self::ValueRefused,
         Self::GraphError,
+        Self::PasswordExpired,
+        Self::PasswordKeyUnknown,
+        Self::PasswordNotOpened,
         Self::NotVerified,
     ];
 
@@ -66,6 +75,9 @@ impl DeadReason {
             Self::PermissionDenied => "permission_denied",
             Self::ValueRefused => "value_refused",
             Self::GraphError => "graph_error",
+            Self::PasswordExpired => "password_expired",
+            Self::PasswordKeyUnknown => "password_key_unknown",
+            Self::PasswordNotOpened => "password_not_opened",
             Self::NotVerified => "not_verified",
         }
     }
@@ -77,6 +89,8 @@ impl DeadReason {
             Self::Malformed => Some("nobody can read it"),
             Self::Misplaced => Some("it is a copy of an event that was settled in its own lane"),
             Self::ForeignDirectory => Some("it is about another directory"),
+            Self::PasswordExpired => Some("a password that is too old is not kept"),
+            Self::PasswordNotOpened => Some("a sealed password that is not its user's is not kept"),
             // A consumer without the newest key refuses what is genuine; the watcher verifies it.
             Self::BadSignature
             | Self::UserNotFound
@@ -84,6 +98,7 @@ impl DeadReason {
             | Self::PermissionDenied
             | Self::ValueRefused
             | Self::GraphError
+            | Self::PasswordKeyUnknown
             | Self::NotVerified => None,
         }
     }

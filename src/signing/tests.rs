@@ -4,6 +4,8 @@ use bytes::Bytes;
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use sha2::{Digest, Sha256};
+
 use super::*;
 
 /// A pair in a folder of its own.

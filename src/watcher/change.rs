@@ -10,6 +10,7 @@ use super::{
     guard::{Guard, Held, Holdings, Loss, Verdict, Weight, Weights},
     record::Record,
     refresh::Again,
+    store::Place,
 };
 use crate::{
     directory::dn::normalised,
@@ -39,6 +40,8 @@ pub struct Change {
     pub approved: BTreeSet<Loss>,
     /// Set where the user is to be told again.
     pub again: Option<Again>,
+    /// Passwords that wait no longer once the details are told.
+    pub spent: Vec<Place>,
 }
 
 impl Change {
@@ -118,7 +121,9 @@ impl Change {
     }
 
     /// Takes out of the details what gives access, and out of the record that it was told. Who is to
-    /// be created stays unknown altogether. False if there is nothing of the kind.
+    /// be created stays unknown altogether, and so the password that goes with it waits on. Anybody
+    /// else's password is told: the one before it may be known to others. False if there is nothing
+    /// of the kind.
     pub fn postpone(&mut self) -> bool {
         if !self.details.iter().any(gives_access) {
             return false;
@@ -135,6 +140,7 @@ impl Change {
             }
             known => {
                 self.details.clear();
+                self.spent.clear();
                 self.again = None;
                 self.enters = known.is_some();
                 self.record = known.clone().unwrap_or_default();

@@ -123,7 +123,7 @@ impl Pipeline {
             let whys: Vec<_> = requests.iter().map(|request| request.why).collect();
             let look = match self.look(directory, object).await? {
                 // A server that lags would let in who was shut out meanwhile.
-                Look::Found(_) if settling && again.enables() => Look::Later,
+                Look::Found(_) if settling && again.gives_access() => Look::Later,
                 look => look,
             };
             match look {

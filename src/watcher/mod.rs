@@ -6,6 +6,7 @@
 //! gives orders, and [`held`] what becomes of what the guard stopped; this file keeps them running.
 
 mod agenda;
+pub mod candidate;
 mod census;
 pub mod change;
 mod clock;
@@ -16,6 +17,7 @@ pub mod held;
 pub mod intake;
 pub mod named;
 pub mod orders;
+pub mod passwords;
 pub mod pipeline;
 pub mod record;
 pub mod refresh;
@@ -51,6 +53,7 @@ use diff::Rules;
 use guard::Guard;
 use intake::Intake;
 use orders::{Orders, Waiting};
+use passwords::{Arrivals, Keeper, Passwords};
 use pipeline::{Pipeline, WatchError};
 use resync::Comparing;
 use scope::Scope;
@@ -158,6 +161,11 @@ impl Watcher {
                 full_read_interval: directory.full_read_interval,
                 settle: directory.failover_settle,
                 census: Census::default(),
+                passwords: config.passwords.enabled.then(|| Passwords {
+                    confirm_within: config.passwords.confirm_within,
+                    ttl: config.passwords.ttl,
+                    bell: Arc::new(Arrivals::rung()),
+                }),
                 publisher: broker.publisher(Role::Watcher),
                 clock: Arc::new(Timestamp::now),
                 shutdown: shutdown.clone(),
@@ -174,6 +182,12 @@ impl Watcher {
     /// Where an operator gives orders to this watcher.
     pub fn orders(&self) -> Orders {
         self.orders.clone()
+    }
+
+    /// Where passwords that are handed over are kept; none where that is not configured.
+    pub fn keeper(&self) -> Option<Keeper> {
+        let passwords = self.pipeline.passwords.as_ref()?;
+        Some(Keeper { store: self.pipeline.store.clone(), bell: Arc::clone(&passwords.bell) })
     }
 
     /// Runs until the shutdown, through every outage. What is set up wrongly ends it, but only
@@ -259,6 +273,7 @@ impl Watcher {
                 self.pipeline.recheck_clock(directory).await?;
                 rechecked = Instant::now();
             }
+            self.pipeline.hand_over(directory).await?;
             *worked = true;
             backoff.reset();
             self.health.ready(PART);
@@ -294,6 +309,7 @@ impl Watcher {
                 () = sleep(pause) => rested = true,
                 () = intake.ring(), if rested => return Ok(true),
                 () = waiting.ring(), if rested => return Ok(true),
+                () = self.password_rings(), if rested => return Ok(true),
                 () = self.shutdown.cancelled() => return Ok(false),
             }
             if Instant::now() >= sweep {
@@ -321,6 +337,13 @@ impl Watcher {
         let due = due.map(|due| Duration::try_from(due.duration_since(now)).unwrap_or_default());
         let due = due.unwrap_or(Duration::MAX).min(self.pipeline.until_due()?);
         Ok(due.min(self.sweep_interval))
+    }
+
+    async fn password_rings(&self) {
+        match &self.pipeline.passwords {
+            Some(passwords) => passwords.bell.wait().await,
+            None => std::future::pending().await,
+        }
     }
 
     async fn pause(&self, delay: Duration) {

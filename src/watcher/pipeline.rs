@@ -20,10 +20,11 @@ use super::{
     census::Census,
     change::Change,
     clock,
-    diff::{Arrival, Circumstances, Rules, Step, observe, signals_password},
+    diff::{Arrival, Circumstances, Rules, Step, blocks, observe, signals_password},
     footing::{Footing, later},
     guard::{Guard, Holdings, Reading, Round, Verdict, Weight, Weights, release},
     named::Named,
+    passwords::{Found, Passwords},
     record::{Part, Record},
     store::{Batch, Due, Store, StoreError},
 };
@@ -31,7 +32,7 @@ use crate::{
     directory::{Cursor, Directory, DirectoryError, Entry},
     event::{Detail, Event, Kind, Lane, Reason, Waiting},
     net::backoff::Backoff,
-    ops::metrics::METRICS,
+    ops::metrics::{METRICS, PasswordOutcome},
     queue::{Message, Publisher, Queue},
     signing::Keys,
 };
@@ -74,6 +75,8 @@ pub struct Pipeline {
     pub settle: Duration,
     /// How many users are in scope.
     pub census: Census,
+    /// What is done with passwords that are handed over, if any are.
+    pub passwords: Option<Passwords>,
     /// The queue.
     pub publisher: Arc<dyn Publisher>,
     /// The time.
@@ -298,6 +301,30 @@ impl Pipeline {
     }
 }
 
+/// Puts a password where its change is told, of which it says all; else before whatever gives
+/// access.
+fn put_password(details: &mut Vec<Detail>, password: Detail) {
+    match details.iter().position(|detail| detail.kind() == Kind::PasswordChanged) {
+        Some(change) => details[change] = password,
+        None => {
+            let known = [Kind::UserCreated, Kind::UserRenamed];
+            let first =
+                |detail: &&Detail| known.contains(&detail.kind()) || blocks(detail).is_some();
+            let place = details.iter().take_while(first).count();
+            details.insert(place, password);
+        }
+    }
+}
+
+/// Whether the user must now change a password that is not at hand.
+fn lacks_value(known: Option<&Record>, record: &Record, details: &[Detail]) -> bool {
+    let told = |kind| details.iter().any(|detail: &Detail| detail.kind() == kind);
+    known.is_some_and(|known| !known.must_change_password() || told(Kind::PasswordChanged))
+        && record.must_change_password()
+        && !record.deleted
+        && !told(Kind::PasswordSet)
+}
+
 /// From here on the events are safe: told once, under these ids, whatever happens.
 fn log_observed(batch: &Batch) {
     for Message { id, object, kind, .. } in &batch.messages {
@@ -372,7 +399,7 @@ impl<'a> Draft<'a> {
         entry: &Entry,
         arrival: Arrival,
     ) -> Result<Option<Change>, WatchError> {
-        let Pipeline { store, rules, .. } = self.pipeline;
+        let Pipeline { store, rules, passwords, .. } = self.pipeline;
         let known = store.record(entry.object)?;
         if !self.password_signal && signals_password(entry) {
             self.password_signal = true;
@@ -396,7 +423,7 @@ impl<'a> Draft<'a> {
                 .map_or(Step::Ignore, |whole| observe(rules, known.as_ref(), whole, circumstances));
         }
         let before = if self.holding { store.held(entry.object)? } else { Holdings::new() };
-        let (record, details) = match (step, &known) {
+        let (mut record, mut details) = match (step, &known) {
             (Step::Change { record, details }, _) => (*record, details),
             (_, Some(known)) => (known.clone(), Vec::new()),
             (_, None) => return Ok(None),
@@ -412,6 +439,23 @@ impl<'a> Draft<'a> {
         let takes_part = record.part != Part::None;
         let state = takes_part.then(|| record.blocked_to_consumers(self.now));
         let entry = whole.as_ref().unwrap_or(entry);
+        let takes_passwords = record.part == Part::Inside && !record.deleted;
+        let mut spent = Vec::new();
+        if let Some(passwords) = passwords.as_ref().filter(|_| takes_passwords) {
+            let found =
+                passwords.find(store, directory, entry, &record, &details, self.now).await?;
+            if let Some(Found { detail, handed, places }) = found {
+                record.told.handed = Some(handed);
+                spent = places;
+                put_password(&mut details, detail);
+            }
+        }
+        if takes_passwords && lacks_value(known.as_ref(), &record, &details) {
+            tracing::info!(object = %entry.object,
+                "must change the password at the next logon: Entra is not told, for it takes this \
+                 only together with a password");
+            METRICS.must_change_without_value.inc();
+        }
         let shown = |name: &str| entry.values(name).is_some_and(|values| !values.is_empty());
         let member = |name: &str| self.named.object(name).is_some_and(|g| groups.contains(&g));
         release(&mut held, state, shown, member);
@@ -427,6 +471,7 @@ impl<'a> Draft<'a> {
             enters: true,
             approved: BTreeSet::new(),
             again: None,
+            spent,
         }))
     }
 
@@ -477,6 +522,11 @@ impl<'a> Draft<'a> {
                 && change.postpone()
             {
                 self.batch.postponed.insert(change.object, until);
+            }
+            if let Some(superseded) = change.spent.len().checked_sub(1) {
+                METRICS.password(PasswordOutcome::Told);
+                METRICS.passwords(PasswordOutcome::Superseded, superseded);
+                self.batch.spent.append(&mut change.spent);
             }
             for detail in &change.details {
                 self.add(change.object, &mut change.record, detail.clone(), None);

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::store::Container;
+use super::{candidate::Handed, store::Container};
 use crate::{
     directory::{
         attributes::{expiry, from_filetime, uac},
@@ -98,6 +98,9 @@ pub struct Told {
     /// configuration.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub groups: BTreeSet<String>,
+    /// The last value of a password that was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handed: Option<Handed>,
 }
 
 impl Told {
@@ -108,7 +111,7 @@ impl Told {
             Detail::AccountDisabled { .. }
             | Detail::AccountEnabled { .. }
             | Detail::UserDeleted => self.account = sequence,
-            Detail::PasswordChanged { .. } => self.password = sequence,
+            Detail::PasswordChanged { .. } | Detail::PasswordSet(_) => self.password = sequence,
             _ => {}
         }
     }
@@ -276,6 +279,7 @@ mod tests {
                 account: 7,
                 password: 3,
                 groups: ["cn=sales".into()].into(),
+                handed: None,
             },
             ..Record::default()
         };

@@ -46,9 +46,10 @@ impl Again {
         };
     }
 
-    /// Whether it may tell that an account was enabled.
-    pub fn enables(&self) -> bool {
-        self.originals.iter().any(|event| event.kind() == Kind::AccountEnabled)
+    /// Whether it may tell what gives access.
+    pub fn gives_access(&self) -> bool {
+        let gives = |kind| matches!(kind, Kind::AccountEnabled | Kind::PasswordSet);
+        self.originals.iter().any(|event| gives(event.kind()))
     }
 
     /// Whether somebody asks without an original.
@@ -111,6 +112,14 @@ impl Again {
         let newest = |kind| self.originals.iter().rfind(|event| event.kind() == kind);
         if newest(Kind::PasswordChanged).is_some_and(|e| e.sequence >= record.told.password) {
             details.push(Detail::PasswordChanged { must_change: record.must_change_password() });
+        }
+        // A value cannot be read again. Its exact bytes are told, unless a newer change is known.
+        if let Some(original) = newest(Kind::PasswordSet)
+            && original.sequence >= record.told.password
+            && !tells(fresh, Kind::PasswordSet)
+            && !tells(fresh, Kind::PasswordChanged)
+        {
+            details.push(original.detail.clone());
         }
         // Whatever blocked or unblocked the account since is told, or will be, by itself.
         if let Some(original) = newest(Kind::AccountEnabled)

@@ -35,6 +35,10 @@ use super::{
 };
 use crate::{directory::Cursor, queue::Message};
 
+mod passwords;
+
+pub use passwords::Place;
+
 /// Facts about the whole.
 const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 /// objectGUID → record.
@@ -123,6 +127,8 @@ pub struct Batch {
     pub password_signal: bool,
     /// Who is to be compared again, and when.
     pub due: BTreeSet<Due>,
+    /// Passwords that wait no longer: they are told, or never will be.
+    pub spent: Vec<Place>,
 }
 
 /// The store. Cheap to clone.
@@ -171,6 +177,7 @@ impl Store {
             transaction.open_table(surroundings::MEMBERS)?;
             transaction.open_table(surroundings::MEMBER_OF)?;
             transaction.open_table(surroundings::NAMED)?;
+            transaction.open_table(passwords::PASSWORDS)?;
             let mut meta = transaction.open_table(META)?;
             let found = get::<String>(&meta, key::SOURCE)?;
             match found {
@@ -342,6 +349,7 @@ impl Store {
             for (object, holdings) in &batch.held {
                 held.insert(object.as_u128(), encode(holdings)?.as_slice())?;
             }
+            passwords::spend(transaction, &batch.spent)?;
             let mut meta = transaction.open_table(OUTBOX_META)?;
             put_facts(&mut meta, batch)?;
             // Even a batch without facts must be seen to be there.
@@ -393,6 +401,7 @@ impl Store {
             for (object, holdings) in &batch.held {
                 hold(&mut held, object.as_u128(), &encode(holdings)?)?;
             }
+            passwords::spend(transaction, &batch.spent)?;
             put_facts(&mut transaction.open_table(META)?, batch)?;
             postponed::postpone(transaction, batch)?;
             agenda::schedule(transaction, &batch.due)

@@ -197,7 +197,7 @@ async fn another_controller_takes_over_and_gives_access_later() {
 
 #[tokio::test]
 async fn a_disable_goes_through_while_two_thousand_are_compared() {
-    let samba = Samba::start_with(2000).await;
+    let samba = Samba::start_with_users(2000).await;
     let graph = tenant().await;
     let mut setup = setup(&samba, &graph).await;
     let mut admin = samba.admin().await;

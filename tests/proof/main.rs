@@ -14,6 +14,7 @@ mod observed;
 mod other_directories;
 mod outage;
 mod parts;
+mod passwords;
 mod proxy;
 mod queue_contract;
 mod queue_rabbitmq;

@@ -53,6 +53,20 @@ pub struct Passwords {
     /// How long a value may wait in the queue.
     #[serde(with = "humantime_serde")]
     pub ttl: Duration,
+    /// For `https://`.
+    pub tls: IntakeTls,
+}
+
+/// `passwords.tls:`
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct IntakeTls {
+    /// The intake's certificate, with its chain.
+    pub certificate_file: Option<PathBuf>,
+    /// The key of that.
+    pub private_key_file: Option<PathBuf>,
+    /// Whose client certificates are let in.
+    pub client_ca_file: Option<PathBuf>,
 }
 
 impl Default for Passwords {
@@ -62,6 +76,7 @@ impl Default for Passwords {
             listen: "unix:/run/entra-relay/password.sock".into(),
             confirm_within: Duration::from_secs(15 * 60),
             ttl: Duration::from_secs(24 * 3600),
+            tls: IntakeTls::default(),
         }
     }
 }

@@ -197,7 +197,9 @@ async fn every_kind_of_event_is_settled() {
         world.publish(&event(1, sequence, detail));
     }
     world.drained().await;
-    assert!(world.dead_letters().is_empty());
+    let letters = world.dead_letters();
+    let reasons: Vec<_> = letters.iter().map(|letter| letter.cause.reason).collect();
+    assert_eq!(reasons, [DeadReason::PasswordExpired]);
     world.stop().await;
 }
 

@@ -8,6 +8,7 @@ mod membership;
 mod memory;
 mod outage;
 mod parking;
+mod passwords;
 mod provisioning;
 mod quota;
 mod take_over;
@@ -32,8 +33,13 @@ use crate::{
     event::{Detail, Event, Identity, Kind, Lane, Reason, Reference, source_of},
     graph::GraphClient,
     ops::health::Health,
-    queue::{Message, ParkingDelay, Queue, dead_letter::DeadLetter, refresh::RefreshRequest},
+    queue::{
+        Message, ParkingDelay, Queue,
+        dead_letter::{DeadLetter, DeadReason},
+        refresh::RefreshRequest,
+    },
     sandbox::graph::{LoggedRequest, NewUser, Options, SandboxGraph},
+    sealing::Opener,
     signing::Verifier,
 };
 
@@ -49,6 +55,7 @@ struct World {
     queue: Memory,
     rules: Apply,
     verifier: Arc<Verifier>,
+    opener: Arc<Opener>,
     parking: Parking,
     max_age: Duration,
     pace: Pace,
@@ -75,6 +82,7 @@ impl World {
         World {
             graph,
             verifier: Arc::default(),
+            opener: Arc::default(),
             queue: Memory::new(),
             rules,
             parking: Parking::default(),
@@ -137,6 +145,7 @@ impl World {
             max_age: self.max_age,
             source: source(),
             verifier: Arc::clone(&self.verifier),
+            opener: Arc::clone(&self.opener),
             health: self.health.clone(),
             pause: self.paused.subscribe(),
         };

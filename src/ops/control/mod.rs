@@ -11,6 +11,7 @@ mod server;
 mod service;
 mod socket;
 
+pub(crate) use self::socket::Socket;
 pub use self::{
     client::{Client, ClientError},
     peer::Peer,

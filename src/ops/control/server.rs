@@ -42,7 +42,10 @@ pub struct Server {
 impl Server {
     /// Binds the socket, so that a path in use is told before anything else starts.
     pub fn bind(config: &model::Control) -> io::Result<Server> {
-        Ok(Server { socket: Socket::bind(config)?, owner: Peer::own()? })
+        let path = config.path().ok_or_else(|| {
+            io::Error::new(io::ErrorKind::InvalidInput, "control.listen is not unix:PATH")
+        })?;
+        Ok(Server { socket: Socket::bind(path, "control.listen")?, owner: Peer::own()? })
     }
 
     /// Serves until the shutdown, then removes the socket. What is being done then is dropped.

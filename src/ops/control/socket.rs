@@ -12,27 +12,21 @@ use std::{
 
 use tokio::net::UnixListener;
 
-use crate::config::model;
-
-/// A bound socket. Dropped, it takes its file away.
+/// A bound socket with mode 0600. Dropped, it takes its file away.
 #[derive(Debug)]
-pub(super) struct Socket {
-    pub(super) listener: UnixListener,
+pub(crate) struct Socket {
+    pub(crate) listener: UnixListener,
     path: PathBuf,
     inode: u64,
 }
 
 impl Socket {
-    /// Binds the path in `control.listen`. The file of a process that died is replaced.
-    pub(super) fn bind(config: &model::Control) -> io::Result<Socket> {
-        let path = config.path().ok_or_else(|| {
-            io::Error::new(ErrorKind::InvalidInput, "control.listen is not unix:PATH")
-        })?;
+    /// Binds the path, which the configuration names in `key`. The file of a process that died is
+    /// replaced.
+    pub(crate) fn bind(path: &Path, key: &str) -> io::Result<Socket> {
         bind(path).map_err(|cause| {
-            let text = format!(
-                "cannot listen on {}: {cause}; set another path in control.listen",
-                path.display()
-            );
+            let text =
+                format!("cannot listen on {}: {cause}; set another path in {key}", path.display());
             io::Error::new(cause.kind(), text)
         })
     }
@@ -76,7 +70,7 @@ impl Drop for Socket {
     fn drop(&mut self) {
         let is_ours = fs::symlink_metadata(&self.path).is_ok_and(|file| file.ino() == self.inode);
         if is_ours && let Err(error) = fs::remove_file(&self.path) {
-            tracing::warn!(%error, path = %self.path.display(), "cannot remove the control socket");
+            tracing::warn!(%error, path = %self.path.display(), "cannot remove the socket");
         }
     }
 }
@@ -85,30 +79,26 @@ impl Drop for Socket {
 mod tests {
     use super::*;
 
-    fn config(folder: &Path) -> model::Control {
-        model::Control { listen: format!("unix:{}", folder.join("a/control.sock").display()) }
-    }
-
     #[tokio::test]
     async fn a_dead_one_s_file_is_replaced_and_a_living_one_s_is_not() {
         let folder = tempfile::tempdir().expect("tempdir");
-        let config = config(folder.path());
-        let path = config.path().expect("a path").to_owned();
-        let first = Socket::bind(&config).expect("bind");
+        let path = folder.path().join("a/control.sock");
+        let bind = || Socket::bind(&path, "control.listen");
+        let first = bind().expect("bind");
         assert_eq!(fs::metadata(&path).expect("file").mode() & 0o777, 0o600);
-        let text = Socket::bind(&config).expect_err("in use").to_string();
+        let text = bind().expect_err("in use").to_string();
         assert!(text.contains("another process") && text.contains("control.listen"), "{text}");
         drop(first);
         assert!(!path.exists());
         // As a killed process leaves it.
         drop(std::os::unix::net::UnixListener::bind(&path).expect("bind"));
-        let second = Socket::bind(&config).expect("replaced");
+        let second = bind().expect("replaced");
         // Somebody else's by now.
         fs::remove_file(&path).expect("remove");
         fs::write(&path, "").expect("write");
         drop(second);
         assert!(path.exists());
-        let text = Socket::bind(&config).expect_err("no socket").to_string();
+        let text = bind().expect_err("no socket").to_string();
         assert!(text.contains("no socket"), "{text}");
     }
 }

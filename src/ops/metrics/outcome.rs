@@ -68,3 +68,42 @@ impl RefreshOutcome {
         }
     }
 }
+
+/// What became of a password that was handed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PasswordOutcome {
+    /// It was taken in, and sealed.
+    Taken,
+    /// It was told.
+    Told,
+    /// A newer one was told, or the same one before.
+    Superseded,
+    /// The directory never showed the change.
+    Unconfirmed,
+    /// Too many came, or waited, at once.
+    TooMany,
+    /// The request was malformed, or from somebody who has no right.
+    Refused,
+}
+
+impl PasswordOutcome {
+    pub(super) const ALL: [PasswordOutcome; 6] = [
+        Self::Taken,
+        Self::Told,
+        Self::Superseded,
+        Self::Unconfirmed,
+        Self::TooMany,
+        Self::Refused,
+    ];
+
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            PasswordOutcome::Taken => "taken",
+            PasswordOutcome::Told => "told",
+            PasswordOutcome::Superseded => "superseded",
+            PasswordOutcome::Unconfirmed => "unconfirmed",
+            PasswordOutcome::TooMany => "too_many",
+            PasswordOutcome::Refused => "refused",
+        }
+    }
+}

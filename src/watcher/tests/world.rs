@@ -310,6 +310,7 @@ pub(super) struct Bench {
     pub(super) keys: Keys,
     /// How long whatever gives access waits.
     pub(super) settle: Duration,
+    pub(super) passwords: Option<Passwords>,
     time: Arc<AtomicI64>,
 }
 
@@ -321,6 +322,7 @@ impl Bench {
             store: Store::on(InMemoryBackend::new(), "ldap:///dc=x").expect("store"),
             guard,
             settle: Duration::ZERO,
+            passwords: None,
             time: Arc::default(),
         }
     }
@@ -382,6 +384,7 @@ impl Bench {
             full_read_interval: Duration::from_secs(24 * 3600),
             settle: self.settle,
             census: Census::default(),
+            passwords: self.passwords.clone(),
             keys: self.keys.clone(),
             publisher: Arc::new(FakePublisher(Arc::clone(&self.world))),
             // A clock that stands still now and then.
@@ -405,6 +408,7 @@ impl Bench {
                 && !pipeline.compare(&mut directory, &mut comparison).await?
             {}
             pipeline.settle(&mut directory).await?;
+            pipeline.hand_over(&mut directory).await?;
             let requests = self.lock().requests.clone();
             let deliveries = requests.into_iter().map(|message| Delivery {
                 receipt: Box::new(FakeReceipt(Arc::clone(&self.world), message.id)),

@@ -81,6 +81,11 @@ impl Rabbit {
         SHARED.get_or_init(Rabbit::start).await
     }
 
+    /// Everything that the node writes.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Takes a virtual host that no other test gets.
     pub fn vhost(&self) -> Vhost {
         let taken = self.vhosts_taken.fetch_add(1, Ordering::Relaxed);

@@ -122,6 +122,29 @@ impl Admin {
         self.replace_bytes(&user.dn(), "unicodePwd", vec![unicode_pwd(password)]).await;
     }
 
+    /// Lets users change a password that they have just changed.
+    pub async fn allow_frequent_password_changes(&mut self) {
+        self.replace_bytes(BASE_DN, "minPwdAge", vec![b"0".to_vec()]).await;
+    }
+
+    /// As [`Admin::set_password`]; whether the domain accepts it.
+    pub async fn try_set_password(&mut self, user: &User, password: &str) -> bool {
+        let value = HashSet::from([unicode_pwd(password)]);
+        let change = Mod::Replace(b"unicodePwd".to_vec(), value);
+        self.ldap.modify(&user.dn(), vec![change]).await.unwrap().success().is_ok()
+    }
+
+    /// Changes a password as its user does, who is bound by the history; whether the domain
+    /// accepts it.
+    pub async fn try_change_password(&mut self, user: &User, old: &str, new: &str) -> bool {
+        let name = || b"unicodePwd".to_vec();
+        let change = vec![
+            Mod::Delete(name(), HashSet::from([unicode_pwd(old)])),
+            Mod::Add(name(), HashSet::from([unicode_pwd(new)])),
+        ];
+        self.ldap.modify(&user.dn(), change).await.unwrap().success().is_ok()
+    }
+
     /// Replaces all values of an attribute; no values clear it.
     pub async fn replace(&mut self, user: &User, attribute: &str, values: &[&str]) {
         let values = values.iter().map(|value| value.as_bytes().to_vec()).collect();

@@ -63,15 +63,24 @@ pub struct Samba {
 impl Samba {
     /// Starts a domain controller for one test, which may kill it.
     pub async fn start() -> Samba {
-        Samba::start_with(0).await
+        Samba::start_with(&[]).await
+    }
+
+    /// As [`Samba::start`], with more settings in `smb.conf`.
+    pub async fn start_with(settings: &[(&str, String)]) -> Samba {
+        Samba::copy_of(0, settings).await
     }
 
     /// As [`Samba::start`], with so many enabled users whom no test names.
-    pub async fn start_with(users: u32) -> Samba {
+    pub async fn start_with_users(users: u32) -> Samba {
+        Samba::copy_of(users, &[]).await
+    }
+
+    async fn copy_of(users: u32, settings: &[(&str, String)]) -> Samba {
         let template = template::template(users).await;
         let folder = new_folder();
         template::copy(&template, folder.path()).await;
-        Samba::serve(HOST, folder, Loopback::take(&PORTS)).await
+        Samba::serve(HOST, folder, Loopback::take(&PORTS), settings).await
     }
 
     /// Starts a second domain controller of this domain, which has what this one has now.
@@ -90,7 +99,7 @@ impl Samba {
             .arg(format!("--targetdir={}", folder.path().display()));
         as_administrator(&mut join);
         run(join).await;
-        Samba::serve(SECOND_HOST, folder, loopback).await
+        Samba::serve(SECOND_HOST, folder, loopback, &[]).await
     }
 
     /// Takes over what has changed at another domain controller of the domain.
@@ -105,10 +114,15 @@ impl Samba {
     }
 
     /// Runs the domain controller that `folder` holds.
-    async fn serve(host: &str, folder: TempDir, loopback: Loopback) -> Samba {
+    async fn serve(
+        host: &str,
+        folder: TempDir,
+        loopback: Loopback,
+        settings: &[(&str, String)],
+    ) -> Samba {
         let names = [format!("{host}.{UPN_SUFFIX}"), loopback.ip().to_string()];
         let certificate = ServerCertificate::issue(folder.path(), &names);
-        let config = smb_conf(host, &loopback, folder.path(), &certificate);
+        let config = smb_conf(host, &loopback, folder.path(), &certificate, settings);
         fs::write(folder.path().join("smb.conf"), config).expect("smb.conf");
 
         let process = spawn(folder.path());
@@ -246,7 +260,13 @@ async fn connect(settings: LdapConnSettings, url: &str) -> ldap3::result::Result
 }
 
 /// Simple bind is checked through `winbindd` and `rpc`, so `ldap` alone would refuse everyone.
-fn smb_conf(host: &str, loopback: &Loopback, folder: &Path, tls: &ServerCertificate) -> String {
+fn smb_conf(
+    host: &str,
+    loopback: &Loopback,
+    folder: &Path,
+    tls: &ServerCertificate,
+    more: &[(&str, String)],
+) -> String {
     let ip = loopback.ip();
     let at = |name: &str| -> PathBuf { folder.join(name) };
     let run = at("run");
@@ -275,6 +295,6 @@ fn smb_conf(host: &str, loopback: &Loopback, folder: &Path, tls: &ServerCertific
         ("ntp signd socket directory", run.join("ntp-signd").display().to_string()),
     ];
     let global: String =
-        settings.iter().map(|(key, value)| format!("  {key} = {value}\n")).collect();
+        settings.iter().chain(more).map(|(key, value)| format!("  {key} = {value}\n")).collect();
     format!("[global]\n{global}[sysvol]\n  path = {}\n", at("state/sysvol").display())
 }

@@ -1,4 +1,4 @@
-//! Key files, with the care that a private one needs.
+//! Key files, with the care that a private one needs, and the ids by which keys are known.
 
 use std::{
     fs::{self, File},
@@ -8,7 +8,11 @@ use std::{
 };
 
 use secrecy::zeroize::Zeroizing;
+use sha2::{Digest, Sha256};
 use thiserror::Error;
+
+/// Hexadecimal digits of a key id.
+const KEY_ID_DIGITS: usize = 16;
 
 /// Far more than a key in PEM has, in bytes.
 const MAX_FILE: u64 = 16 * 1024;
@@ -57,15 +61,26 @@ pub enum KeyError {
 }
 
 impl KeyError {
-    pub(super) fn content(path: &Path, expected: &'static str) -> KeyError {
+    pub(crate) fn content(path: &Path, expected: &'static str) -> KeyError {
         KeyError::Content { path: path.display().to_string(), expected }
     }
+}
+
+/// The id of a key: the first digits of the SHA-256 over the bytes of its public half.
+pub(crate) fn key_id(public: &[u8; 32]) -> String {
+    let hash = Sha256::digest(public);
+    hash.iter().take(KEY_ID_DIGITS / 2).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Whether this has the form of a key id: what others claim is shown only if it has.
+pub(crate) fn is_key_id(text: &str) -> bool {
+    text.len() == KEY_ID_DIGITS && text.bytes().all(|digit| digit.is_ascii_hexdigit())
 }
 
 /// Reads a private key. A file that everybody may read is used, with a warning: containers are
 /// handed secrets in odd ways. Reading by the group is how Kubernetes hands one to a user other
 /// than root.
-pub(super) fn read_private(path: &Path) -> Result<Zeroizing<String>, KeyError> {
+pub(crate) fn read_private(path: &Path) -> Result<Zeroizing<String>, KeyError> {
     let (text, mode) = read(path)?;
     if mode & 0o022 != 0 {
         return Err(KeyError::Writable { path: path.display().to_string(), mode });
@@ -78,7 +93,7 @@ pub(super) fn read_private(path: &Path) -> Result<Zeroizing<String>, KeyError> {
 }
 
 /// Reads a public key.
-pub(super) fn read_public(path: &Path) -> Result<Zeroizing<String>, KeyError> {
+pub(crate) fn read_public(path: &Path) -> Result<Zeroizing<String>, KeyError> {
     Ok(read(path)?.0)
 }
 
@@ -96,7 +111,7 @@ fn read(path: &Path) -> Result<(Zeroizing<String>, u32), KeyError> {
 }
 
 /// Writes both halves of a pair into new files, or neither.
-pub(super) fn write_pair(
+pub(crate) fn write_pair(
     (private, secret): (&Path, &str),
     (public, open): (&Path, &str),
 ) -> Result<(), KeyError> {
