@@ -540,8 +540,8 @@ impl<'a> Draft<'a> {
                 self.batch.held.insert(change.object, change.held);
             }
             if change.enters && change.known.as_ref() != Some(&change.record) {
-                let due = change.record.due(self.now);
-                self.batch.due.extend(due.map(|time| Due::at(time, change.object)));
+                let times = change.record.due(self.now);
+                self.batch.due.extend(times.map(|time| Due::at(time, change.object)));
                 self.batch.records.insert(change.object, change.record);
             }
         }

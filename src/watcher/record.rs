@@ -170,13 +170,12 @@ impl Record {
         }
     }
 
-    /// When the state of a user in scope next changes by itself, without a change in the directory.
-    pub fn due(&self, now: Timestamp) -> Option<Timestamp> {
-        if self.deleted || self.part != Part::Inside {
-            return None;
-        }
+    /// When the state of a user in scope may change by itself, without a change in the directory:
+    /// every such time, for the first to come may change nothing that is kept.
+    pub fn due(&self, now: Timestamp) -> impl Iterator<Item = Timestamp> {
         let times = [expiry(self.account_expires), from_filetime(self.locked_until)];
-        times.into_iter().flatten().filter(|time| *time > now).min()
+        let is_followed = !self.deleted && self.part == Part::Inside;
+        times.into_iter().flatten().filter(move |time| is_followed && *time > now)
     }
 
     /// Whether a new password must be chosen at the next logon. Who has a password that never
@@ -231,20 +230,23 @@ mod tests {
     }
 
     #[test]
-    fn a_state_changes_by_itself_at_the_next_of_its_times() {
+    fn a_state_changes_by_itself_at_each_of_its_times() {
         let second = |second| Timestamp::from_second(second).expect("in range");
         let ticks = |second: i64| 116_444_736_000_000_000 + second * 10_000_000;
+        let due = |record: &Record, now| record.due(second(now)).collect::<Vec<_>>();
         let mut record = Record { part: Part::Inside, ..Record::default() };
-        assert_eq!(record.due(second(0)), None);
+        assert!(due(&record, 0).is_empty());
         record.account_expires = ticks(20);
         record.locked_until = ticks(10);
-        assert_eq!(record.due(second(0)), Some(second(10)));
+        assert_eq!(due(&record, 0), [second(20), second(10)]);
         assert_eq!(record.blocked(second(9)), Some(Reason::LockedOut));
-        assert_eq!(record.due(second(10)), Some(second(20)));
+        assert_eq!(due(&record, 10), [second(20)]);
         assert_eq!(record.blocked(second(10)), None);
-        assert_eq!(record.due(second(20)), None);
+        assert!(due(&record, 20).is_empty());
         record.account_expires = i64::MAX;
-        assert_eq!(record.due(second(10)), None, "never");
+        assert!(due(&record, 10).is_empty(), "never");
+        record.part = Part::Left;
+        assert!(due(&record, 0).is_empty(), "out of scope");
     }
 
     #[test]

@@ -157,15 +157,18 @@ impl Pipeline {
         let before = self.store.containers()?;
         let mut now = before.clone();
         for entry in entries {
-            if let Some(duration) = entry.number("lockoutDuration") {
-                change.lockout_duration = change.lockout_duration.or(duration);
-            }
             // A deleted one keeps its place: it may come back.
             if is_deleted(entry) || entry.dn.is_empty() {
                 continue;
             }
             let known = before.get(&entry.object);
             let parent = entry.parent().or(known.and_then(|known| known.parent));
+            // The root's holds; the container of built-in groups has one of its own.
+            if parent.is_none()
+                && let Some(duration) = entry.number("lockoutDuration")
+            {
+                change.lockout_duration = change.lockout_duration.or(duration);
+            }
             now.insert(entry.object, Container { parent, dn: entry.dn.clone() });
         }
         let names: BTreeMap<_, _> =

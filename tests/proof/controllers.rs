@@ -5,72 +5,20 @@ use std::fs;
 
 use entra_relay::directory::Cursor;
 use entra_relay::event::source_of;
-use entra_relay::sandbox::graph::{NewUser, Options, SandboxGraph};
+use entra_relay::sandbox::graph::NewUser;
 use entra_relay::watcher::store::{Batch, Store};
 use jiff::Timestamp;
 use serde_json::json;
 
 use crate::support::proxy::Proxy;
-use crate::support::relay::{Relay, Setup};
 use crate::support::samba::{BASE_DN, Samba};
+use crate::support::told::{
+    DISABLED, ENABLED, MODIFIED, field, lines, logged, setup, tells, tenant, told,
+};
 use crate::support::wait::eventually;
 
-const DISABLED: &str = "account.disabled";
-const ENABLED: &str = "account.enabled";
-const MODIFIED: &str = "attributes.modified";
 const COMPARED: &str = "read and compared everything";
 const USERS: &str = "CN=Users,DC=corp,DC=example";
-
-/// Both halves in one process, with nothing but the doorbell to say when to look.
-async fn setup(samba: &Samba, graph: &SandboxGraph) -> Setup {
-    let account = samba.service_account().await;
-    Setup::new()
-        .directory(samba, account)
-        .graph(graph)
-        .set("broker.kind", "embedded")
-        .set("directory.sweep_interval", "1h")
-        // Of so few users, the guard would hold one as a mass change.
-        .set("guard.max_percent", 100)
-        .set("apply.attributes", json!({ "jobTitle": "title" }))
-}
-
-async fn tenant() -> SandboxGraph {
-    SandboxGraph::start(Options::default()).await.unwrap()
-}
-
-/// The lines of the log that have this text.
-fn lines(relay: &Relay<'_>, text: &str) -> Vec<String> {
-    relay.output().lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
-}
-
-/// Waits until so many lines of the log have this text.
-async fn logged(relay: &Relay<'_>, text: &str, count: usize) {
-    let what = format!("{count} times {text:?} in the log");
-    eventually(&what, async || lines(relay, text).len() == count).await;
-}
-
-/// The value of a field in a line of the log.
-fn field<'a>(line: &'a str, name: &str) -> &'a str {
-    let (_, rest) = line.split_once(&format!(" {name}=")).unwrap_or_default();
-    rest.split(' ').next().unwrap_or_default().trim_matches('"')
-}
-
-/// What was told of the users whose name begins so, in its order: kind and user.
-fn told(relay: &Relay<'_>, prefix: &str) -> Vec<[String; 2]> {
-    let told = lines(relay, "change observed");
-    let told = told.iter().map(|line| ["kind", "user"].map(|name| field(line, name).to_owned()));
-    told.filter(|[_, user]| user.starts_with(prefix)).collect()
-}
-
-/// Waits until just this was told.
-async fn tells(relay: &Relay<'_>, prefix: &str, wanted: &[[&str; 2]]) {
-    eventually(&format!("{wanted:?} is told"), async || {
-        let told = told(relay, prefix);
-        assert!(told.len() <= wanted.len(), "{wanted:?} is wanted, told is {told:?}");
-        if told == wanted { Ok(()) } else { Err(format!("told is {told:?}")) }
-    })
-    .await;
-}
 
 #[tokio::test]
 async fn a_notification_is_enough_and_one_that_was_cut_comes_back() {

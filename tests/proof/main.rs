@@ -3,12 +3,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test reports")]
 
+mod accounts;
 mod chaos;
 mod consumers;
 mod controllers;
 mod dead_letters;
 mod deployment;
 mod guard;
+mod lifecycle;
 mod observe_mode;
 mod observed;
 mod other_directories;
@@ -20,6 +22,7 @@ mod queue_contract;
 mod queue_rabbitmq;
 mod reaches_graph;
 mod sandbox;
+mod scope;
 mod setup_errors;
 mod signing;
 mod support;

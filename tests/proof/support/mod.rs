@@ -14,5 +14,6 @@ pub mod samba;
 pub mod scale;
 pub mod site;
 pub mod slapd;
+pub mod told;
 pub mod twins;
 pub mod wait;

@@ -40,7 +40,7 @@ impl User {
     }
 
     /// A name that survives moves and renames (MS-ADTS section 3.1.1.3.1.2.4).
-    fn dn(&self) -> String {
+    pub fn dn(&self) -> String {
         format!("<GUID={}>", self.guid)
     }
 }
@@ -72,6 +72,12 @@ impl Admin {
         let dn = format!("OU={name},{BASE_DN}");
         self.add(&dn, vec![("objectClass", "organizationalUnit".into())]).await;
         dn
+    }
+
+    /// Adds an object of another kind, with these attributes.
+    pub async fn add_object(&mut self, dn: &str, attributes: &[(&str, &str)]) {
+        let attributes = attributes.iter().map(|(name, value)| (*name, (*value).into()));
+        self.add(dn, attributes.collect()).await;
     }
 
     /// Adds an enabled user with a password below `parent`.
@@ -147,20 +153,68 @@ impl Admin {
 
     /// Replaces all values of an attribute; no values clear it.
     pub async fn replace(&mut self, user: &User, attribute: &str, values: &[&str]) {
-        let values = values.iter().map(|value| value.as_bytes().to_vec()).collect();
-        self.replace_bytes(&user.dn(), attribute, values).await;
+        self.replace_at(&user.dn(), attribute, values).await;
     }
 
-    /// Deletes the user.
+    /// The same, of any object.
+    pub async fn replace_at(&mut self, dn: &str, attribute: &str, values: &[&str]) {
+        let values = values.iter().map(|value| value.as_bytes().to_vec()).collect();
+        self.replace_bytes(dn, attribute, values).await;
+    }
+
+    /// The one value of a user's attribute.
+    pub async fn value(&mut self, user: &User, attribute: &str) -> String {
+        String::from_utf8(self.read(&user.dn(), attribute).await).expect("text")
+    }
+
+    /// Deletes the user; who is in the recycle bin leaves it for good.
     pub async fn delete(&mut self, user: &User) {
-        self.ldap.delete(&user.dn()).await.and_then(|done| done.success()).expect("a deletion");
+        let deleted = self.ldap.with_controls(controls()).delete(&user.dn()).await;
+        deleted.and_then(|done| done.success()).expect("a deletion");
+    }
+
+    /// Takes a deleted user back below `parent` (MS-ADTS section 3.1.1.5.3.7).
+    pub async fn restore(&mut self, user: &User, parent: &str) {
+        let dn = format!("CN={},{parent}", user.name);
+        let changes = vec![
+            Mod::Delete("isDeleted", HashSet::new()),
+            Mod::Replace("distinguishedName", HashSet::from([dn.as_str()])),
+        ];
+        let restored = self.ldap.with_controls(controls()).modify(&user.dn(), changes).await;
+        restored.and_then(|done| done.success()).expect("a restoration");
+    }
+
+    /// Enables the recycle bin, which cannot be undone (MS-ADTS section 3.1.1.9.1).
+    pub async fn enable_recycle_bin(&mut self) {
+        const FEATURE: &str = "766ddcd8-acd0-445e-f3b9-a7f9b6744f2a";
+        let value = format!("CN=Partitions,CN=Configuration,{BASE_DN}:{FEATURE}");
+        self.replace_at("", "enableOptionalFeature", &[&value]).await;
+    }
+
+    /// Makes an object a member of a group.
+    pub async fn add_member(&mut self, group: &str, member: &str) {
+        self.link(group, Mod::Add("member", HashSet::from([member]))).await;
+    }
+
+    /// Ends a membership.
+    pub async fn remove_member(&mut self, group: &str, member: &str) {
+        self.link(group, Mod::Delete("member", HashSet::from([member]))).await;
+    }
+
+    async fn link(&mut self, group: &str, change: Mod<&str>) {
+        let linked = self.ldap.modify(group, vec![change]).await;
+        linked.and_then(|done| done.success()).expect("a change of members");
     }
 
     /// Moves the user below `parent`, under the name it was created with.
     pub async fn move_to(&mut self, user: &User, parent: &str) {
-        let rdn = format!("CN={}", user.name);
-        let moved = self.ldap.modifydn(&user.dn(), &rdn, true, Some(parent)).await;
-        moved.and_then(|done| done.success()).expect("a move");
+        self.rename(&user.dn(), &format!("CN={}", user.name), Some(parent)).await;
+    }
+
+    /// Gives an object another relative name, and another place if one is given.
+    pub async fn rename(&mut self, dn: &str, rdn: &str, parent: Option<&str>) {
+        let renamed = self.ldap.modifydn(dn, rdn, true, parent).await;
+        renamed.and_then(|done| done.success()).unwrap_or_else(|error| panic!("{dn}: {error}"));
     }
 
     async fn account_control(&mut self, user: &User) -> u32 {
