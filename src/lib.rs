@@ -25,6 +25,7 @@
 //! | [`sealing`] | passwords that only the consumers can open: HPKE |
 //! | [`graph`] | Microsoft Graph: token, client, errors |
 //! | [`reconcile`] | directory and Entra compared, whole |
+//! | [`check`] | what is set up wrongly, all of it, and how to mend it |
 //! | [`ops`] | metrics, health, tracing, shutdown |
 //! | [`net`] | what every connection shares: TLS trust, backoff |
 //! | [`cli`] | one file per subcommand |
@@ -33,6 +34,7 @@
 //! An arrow never points back: `consumer` does not know `directory`, `watcher` does not know
 //! `graph`.
 
+pub mod check;
 pub mod cli;
 pub mod config;
 pub mod consumer;

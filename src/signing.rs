@@ -167,6 +167,11 @@ impl Verifier {
         self.keys.insert(key_id(&key), key);
     }
 
+    /// Whether the key of this id is one of those.
+    pub fn trusts(&self, key_id: &str) -> bool {
+        self.keys.contains_key(key_id)
+    }
+
     /// Whether the message is one of a trusted signer, or no signature is asked for: with no key
     /// at all nothing can be verified, so every message passes.
     pub fn verify(&self, message: &Message) -> Result<(), SignatureError> {

@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand.
 
 mod both;
+mod check;
 mod confirm;
 mod dead_letters;
 #[cfg(feature = "sandbox")]
@@ -77,6 +78,8 @@ enum Command {
     Watch,
     /// Runs the consumer alone: from the queue to Graph.
     Apply,
+    /// Tests every connection, right and permission; says what is missing and how to mend it.
+    Check(check::Arguments),
     /// Makes the keys by which consumers know the watcher's events and open its passwords.
     Keygen(keygen::Arguments),
     /// Hands a new password to the watcher.
@@ -126,6 +129,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Run => run::main(&arguments.config, Role::Run, shutdown).await,
         Command::Watch => run::main(&arguments.config, Role::Watch, shutdown).await,
         Command::Apply => run::main(&arguments.config, Role::Apply, shutdown).await,
+        Command::Check(how) => check::main(&how, &arguments.config, arguments.output).await,
         Command::Keygen(keygen) => keygen::main(&keygen, arguments.output),
         Command::Password(what) => password::main(&what, &arguments.config).await,
         Command::DeadLetters(what) => {

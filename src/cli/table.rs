@@ -36,7 +36,7 @@ pub fn bold(text: &str) -> String {
 }
 
 /// Styles are for terminals, and not for those who do not want them (no-color.org).
-fn is_coloured() -> bool {
+pub fn is_coloured() -> bool {
     let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     io::stdout().is_terminal() && !unwanted
 }

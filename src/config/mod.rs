@@ -3,6 +3,7 @@
 //! Later layers win: defaults, the file, the environment (`RELAY_GRAPH__TENANT_ID`). Whatever is
 //! wrong is reported together, each problem with its key, its value and what would be right.
 
+mod halves;
 mod layers;
 pub mod model;
 mod problem;
@@ -63,6 +64,28 @@ pub fn load(
     environment: impl IntoIterator<Item = (String, String)>,
     role: Role,
 ) -> Result<Config, Invalid> {
+    read(path, |text| parse(path, text, environment, role))
+}
+
+/// As [`load`], for the halves that the configuration has: which they are is returned too.
+pub fn load_halves(
+    path: &Path,
+    environment: impl IntoIterator<Item = (String, String)>,
+) -> Result<(Config, Role), Invalid> {
+    let mut role = Role::Run;
+    let config = read(path, |text| {
+        parse_for(path, text, environment, |config| {
+            role = halves::of(config);
+            role
+        })
+    })?;
+    Ok((config, role))
+}
+
+fn read(
+    path: &Path,
+    parse: impl FnOnce(&str) -> Result<Config, Invalid>,
+) -> Result<Config, Invalid> {
     let text = std::fs::read_to_string(path).map_err(|cause| {
         Invalid::one(
             path,
@@ -73,7 +96,7 @@ pub fn load(
             ),
         )
     })?;
-    parse(path, &text, environment, role)
+    parse(&text)
 }
 
 /// As [`load`], from text.
@@ -82,6 +105,15 @@ pub fn parse(
     text: &str,
     environment: impl IntoIterator<Item = (String, String)>,
     role: Role,
+) -> Result<Config, Invalid> {
+    parse_for(path, text, environment, |_| role)
+}
+
+fn parse_for(
+    path: &Path,
+    text: &str,
+    environment: impl IntoIterator<Item = (String, String)>,
+    role: impl FnOnce(&Config) -> Role,
 ) -> Result<Config, Invalid> {
     let mut federated_token_file = None;
     let environment = environment.into_iter().inspect(|(name, value)| {
@@ -94,6 +126,7 @@ pub fn parse(
     let given = config.graph.federated_token_file.take();
     config.graph.federated_token_file = given.or(federated_token_file);
     // A value that was refused already must not be complained of twice.
+    let role = role(&config);
     let found = validate::problems(&config, role);
     problems.extend(
         found

@@ -1,9 +1,9 @@
 //! What a domain controller says of itself, and whether it will do.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
-use ldap3::{Scope, controls::RawControl};
+use ldap3::{Scope, controls::RawControl, ldap_escape};
 use uuid::Uuid;
 
 use super::{
@@ -144,6 +144,66 @@ pub(super) async fn is_tombstone(
     let (_, entry) = search(session, &base, &["isDeleted"], vec![show_deleted()]).await?;
     Ok(entry.is_some_and(|entry| first(&entry, "isdeleted").is_some_and(|text| text == "TRUE")))
 }
+
+/// An account that may not read the container gets neither deletions nor an error. It may still see
+/// that there is such an object, without its attributes.
+pub(super) async fn check_deleted_objects(
+    session: &mut Session,
+    base_dn: &str,
+    user: &str,
+) -> Result<(), DirectoryError> {
+    let container = format!("CN=Deleted Objects,{base_dn}");
+    let (_, entry) = search(session, &container, &["name"], vec![show_deleted()]).await?;
+    if entry.is_some_and(|entry| first(&entry, "name").is_some()) {
+        return Ok(());
+    }
+    Err(DirectoryError::Setup {
+        what: format!("{user} cannot see deleted objects, so deletions would be missed"),
+        remedy: format!("grant it \"list contents\" and \"read property\" on {container}"),
+    })
+}
+
+/// What the schema says of attributes, by their names in lower case. An attribute that is not in
+/// the answer is not in the schema.
+pub(super) async fn schema(
+    session: &mut Session,
+    names: &[String],
+) -> Result<BTreeMap<String, Confidential>, DirectoryError> {
+    const FLAGS: u32 = 128;
+    let (_, root) = read(session, "", &["schemaNamingContext"]).await?;
+    let base = root.and_then(|root| first(&root, "schemanamingcontext")).unwrap_or_default();
+    let any: String = names
+        .iter()
+        .map(|name| format!("(lDAPDisplayName={})", ldap_escape(name.as_str())))
+        .collect();
+    let attributes = ["lDAPDisplayName", "searchFlags"].map(str::to_owned);
+    let mut found = BTreeMap::new();
+    let query = Query {
+        base: &base,
+        scope: Scope::OneLevel,
+        filter: &format!("(&(objectClass=attributeSchema)(|{any}))"),
+        attributes: &attributes,
+        controls: Vec::new(),
+    };
+    let done = session
+        .search(query, |entry| {
+            let Some((_, attributes)) = decode_parts(entry.0) else { return };
+            let Some(name) = first(&attributes, "ldapdisplayname") else { return };
+            let flags = first(&attributes, "searchflags").and_then(|text| text.parse().ok());
+            let flags: u32 = flags.unwrap_or_default();
+            found.insert(name.to_ascii_lowercase(), Confidential(flags & FLAGS != 0));
+        })
+        .await?;
+    if done.result.rc != code::SUCCESS {
+        return Err(failed("reading the schema", &done));
+    }
+    Ok(found)
+}
+
+/// Whether an attribute needs more than the right to read properties: fCONFIDENTIAL of its
+/// searchFlags (MS-ADTS 2.2.10).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Confidential(pub bool);
 
 async fn tombstone_days(session: &mut Session, root: &Attributes) -> Result<u32, DirectoryError> {
     let Some(configuration) = first(root, "configurationnamingcontext") else {

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{
     Changes, Cursor, Directory, Page, Replica, UsersPage, ber,
-    controller::{Controller, committed_usn, current_time, is_tombstone},
+    controller::{self, Controller, committed_usn, current_time, is_tombstone},
     doorbell::{Bell, How, Listener},
     entry::{CONTAINERS, Entry, decode_parts},
     error::{DirectoryError, one_line},
@@ -183,10 +183,22 @@ impl ActiveDirectory {
         login: &Login,
         domain: &Domain,
     ) -> Result<ActiveDirectory, DirectoryError> {
+        let (mut directory, controller) = ActiveDirectory::open(url, login, domain).await?;
+        controller.check(url, &domain.selection.base_dn)?;
+        directory.now().await?;
+        directory.check_deleted_objects().await?;
+        Ok(directory)
+    }
+
+    /// Connects and logs in. Whether the controller will do is for the caller to find out.
+    pub(super) async fn open(
+        url: &str,
+        login: &Login,
+        domain: &Domain,
+    ) -> Result<(ActiveDirectory, Controller), DirectoryError> {
         let Domain { selection, doorbell, usn_interval } = domain;
         let mut session = Session::open(url, login).await?;
         let controller = Controller::ask(&mut session).await?;
-        controller.check(session.url(), &selection.base_dn)?;
         let how = controller.doorbell(*doorbell, *usn_interval);
         let (doorbell, why) =
             how.map_or(("none", "as configured"), |(how, why)| (how.as_str(), why));
@@ -194,48 +206,32 @@ impl ActiveDirectory {
             "connected to a domain controller");
         let mut search_attributes = selection.attributes.clone();
         search_attributes.extend(["objectGUID", "whenChanged"].map(str::to_owned));
-        let mut directory = ActiveDirectory {
+        let replica = controller.replica.clone();
+        let directory = ActiveDirectory {
             session,
             login: login.clone(),
             selection: selection.clone(),
             search_attributes,
-            replica: Replica { selection: selection.fingerprint(), ..controller.replica },
+            replica: Replica { selection: selection.fingerprint(), ..replica },
             how: how.map(|(how, _)| how),
         };
-        directory.now().await?;
-        directory.check_deleted_objects(&login.user).await?;
-        Ok(directory)
+        Ok((directory, controller))
     }
 
-    /// An account that may not read the container gets neither deletions nor an error. It may
-    /// still see that there is such an object, without its attributes.
-    async fn check_deleted_objects(&mut self, user: &str) -> Result<(), DirectoryError> {
-        let container = format!("CN=Deleted Objects,{}", self.selection.base_dn);
-        let attributes = ["name".to_owned()];
-        let mut seen = false;
-        self.session
-            .search(
-                Query {
-                    base: &container,
-                    scope: Scope::Base,
-                    filter: "(objectClass=*)",
-                    attributes: &attributes,
-                    controls: vec![show_deleted()],
-                },
-                |entry| {
-                    seen = decode_parts(entry.0)
-                        .and_then(|(_, attributes)| attributes.get("name").cloned())
-                        .is_some_and(|values| !values.is_empty());
-                },
-            )
-            .await?;
-        if seen {
-            return Ok(());
-        }
-        Err(DirectoryError::Setup {
-            what: format!("{user} cannot see deleted objects, so deletions would be missed"),
-            remedy: format!("grant it \"list contents\" and \"read property\" on {container}"),
-        })
+    /// Whether deletions would be told.
+    pub(super) async fn check_deleted_objects(&mut self) -> Result<(), DirectoryError> {
+        let base_dn = &self.selection.base_dn;
+        controller::check_deleted_objects(&mut self.session, base_dn, &self.login.user).await
+    }
+
+    /// What the selection reads below.
+    pub(super) fn base_dn(&self) -> &str {
+        &self.selection.base_dn
+    }
+
+    /// The connection itself.
+    pub(super) fn session(&mut self) -> &mut Session {
+        &mut self.session
     }
 
     async fn dirsync(&mut self, filter: &str, cursor: &Cursor) -> Result<Changes, DirectoryError> {

@@ -24,6 +24,7 @@ mod source;
 mod syncrepl;
 #[cfg(test)]
 mod tests;
+mod trial;
 
 use std::{fmt, time::Duration};
 
@@ -31,6 +32,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+pub use controller::Confidential;
 pub use dirsync::{ActiveDirectory, Domain};
 pub use doorbell::{Bell, Ringer};
 pub use entry::{Attributes, Class, Entry};
@@ -38,6 +40,7 @@ pub use error::DirectoryError;
 pub use link::Link;
 pub use session::Login;
 pub use source::Source;
+pub use trial::Trial;
 
 /// How far the directory was read. Opaque bytes that the server understands.
 #[derive(Clone, PartialEq, Eq)]

@@ -83,7 +83,8 @@ impl Servers {
         }))
     }
 
-    async fn candidates(&self) -> Result<Vec<String>, DirectoryError> {
+    /// Where to connect, the best first. Asks DNS where no URL is configured.
+    pub async fn candidates(&self) -> Result<Vec<String>, DirectoryError> {
         let mut urls = self.urls.clone();
         if urls.is_empty() {
             let resolver = TokioResolver::builder_tokio().and_then(|builder| builder.build());

@@ -114,6 +114,11 @@ impl GraphClient {
         url
     }
 
+    /// The token in use, or a new one.
+    pub(super) async fn token(&self) -> Result<Token, GraphError> {
+        self.tokens.current().await
+    }
+
     /// Sends a request when the quota lets it go, and after a 401 once more with a new token.
     pub(super) async fn call(
         &self,

@@ -4,6 +4,7 @@
 //! one is tried again is for [`retry`] to say and for the caller to do, because only the caller
 //! knows what else waits. How fast requests may go is the matter of [`quota`]. [`GraphError`] is typed by what there is to do about it.
 
+mod access;
 mod client;
 mod credential;
 mod error;
@@ -25,6 +26,7 @@ mod user;
 mod users;
 mod wire;
 
+pub use access::Access;
 pub use client::{GraphClient, SetupError};
 pub use error::{ErrorKind, GraphError};
 pub use groups::{Closed, Group};

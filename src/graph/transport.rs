@@ -2,9 +2,10 @@
 
 use std::sync::{PoisonError, RwLock};
 
+use jiff::Timestamp;
 use reqwest::{
     Request, StatusCode,
-    header::{HeaderMap, HeaderName},
+    header::{DATE, HeaderMap, HeaderName},
 };
 use rustls::ClientConfig;
 use tokio::time::Instant;
@@ -25,6 +26,8 @@ pub(super) struct Reply {
     pub(super) request_id: Option<String>,
     /// The part of Graph's limit that is used, where Graph tells it.
     pub(super) limit_used: Option<f64>,
+    /// When it was answered, by the server's clock.
+    pub(super) date: Option<Timestamp>,
 }
 
 /// Sends requests.
@@ -61,8 +64,8 @@ impl Transport {
         METRICS.graph_request(operation.as_str(), status, started.elapsed().as_secs_f64());
         match outcome {
             Ok((status, headers, body)) if status.is_success() => {
-                let limit_used = limit_used(&headers);
-                Ok(Reply { body, request_id: request_id(&headers), limit_used })
+                let (limit_used, date) = (limit_used(&headers), date(&headers));
+                Ok(Reply { body, request_id: request_id(&headers), limit_used, date })
             }
             Ok((status, headers, body)) => {
                 if status == StatusCode::SERVICE_UNAVAILABLE {
@@ -101,6 +104,12 @@ impl Transport {
         let pool = Pool { generation: 0, wire: Wire::Local(server) };
         Transport { tls, proxied: false, pool: RwLock::new(pool) }
     }
+}
+
+/// RFC 9110 section 6.6.1.
+fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    let text = headers.get(DATE)?.to_str().ok()?;
+    Some(jiff::fmt::rfc2822::parse(text).ok()?.timestamp())
 }
 
 fn limit_used(headers: &HeaderMap) -> Option<f64> {

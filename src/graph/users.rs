@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use jiff::Timestamp;
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -115,9 +116,14 @@ impl GraphClient {
     /// Asks for something that concerns no user and no write limit: whether Graph answers, and
     /// whether it takes our token.
     pub async fn probe(&self) -> Result<(), GraphError> {
+        self.clock().await.map(drop)
+    }
+
+    /// As [`GraphClient::probe`]; returns what time it is by Graph's clock, where it tells.
+    pub async fn clock(&self) -> Result<Option<Timestamp>, GraphError> {
         let mut url = self.url(&["organization"]);
         url.set_query(Some("$select=id"));
-        self.call(Operation::Probe, Method::GET, url, None).await.map(drop)
+        Ok(self.call(Operation::Probe, Method::GET, url, None).await?.date)
     }
 
     /// Creates a user with a password that nobody knows. The properties must hold what Graph

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod chaos;
+mod check;
 mod consumers;
 mod controllers;
 mod dead_letters;

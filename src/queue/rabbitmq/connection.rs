@@ -52,6 +52,19 @@ impl Connector {
     /// Connects and declares what is missing. `purpose` is shown in the broker's list of
     /// connections.
     pub(super) async fn connect(&self, purpose: &'static str) -> Result<Link, QueueError> {
+        let link = self.open(purpose).await?;
+        if self.declares.load(Ordering::Relaxed) {
+            let may = topology::declare(&link, self.partitions).await?;
+            self.declares.store(may, Ordering::Relaxed);
+        } else {
+            topology::verify(&link, self.partitions).await?;
+        }
+        info!(broker = %self.address, purpose, "connected to the broker");
+        Ok(link)
+    }
+
+    /// Connects, and leaves the broker as it is.
+    pub(super) async fn open(&self, purpose: &'static str) -> Result<Link, QueueError> {
         let uri = self.address.with_password()?;
         let name = format!("entra-relay {purpose}");
         let properties = ConnectionProperties::default().with_connection_name(name.into());
@@ -76,15 +89,12 @@ impl Connector {
         );
         let connection =
             within("connection.open", open).await.map_err(|fault| self.refusal(fault))?;
-        let link = Link::new(connection, purpose);
-        if self.declares.load(Ordering::Relaxed) {
-            let may = topology::declare(&link, self.partitions).await?;
-            self.declares.store(may, Ordering::Relaxed);
-        } else {
-            topology::verify(&link, self.partitions).await?;
-        }
-        info!(broker = %self.address, purpose, "connected to the broker");
-        Ok(link)
+        Ok(Link::new(connection, purpose))
+    }
+
+    /// Where the broker is and who we are to it.
+    pub(super) fn address(&self) -> &Address {
+        &self.address
     }
 
     /// Why no connection came about, and what to do.

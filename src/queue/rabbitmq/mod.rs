@@ -9,6 +9,7 @@
 
 mod address;
 mod connection;
+mod examination;
 mod fault;
 mod partitions;
 mod publisher;
@@ -24,6 +25,7 @@ use lapin::options::QueueDeclareOptions;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
+pub use self::examination::Examination;
 use self::{
     connection::{Connector, Link},
     fault::within,
@@ -49,6 +51,12 @@ impl RabbitMq {
     pub fn new(config: &model::Broker) -> Result<RabbitMq, QueueError> {
         let connector = Arc::new(Connector::new(config)?);
         Ok(RabbitMq { connector, control: Mutex::default() })
+    }
+
+    /// Finds out what would keep a process from working that receives from `reads`. Nothing is
+    /// declared, published or taken.
+    pub async fn examine(&self, reads: &[Queue]) -> Examination {
+        Examination::of(&self.connector, reads).await
     }
 
     /// How many messages of the queue wait, over all its partitions.

@@ -42,10 +42,25 @@ pub(super) async fn agree(link: &Link, partitions: u16) -> Result<(), QueueError
     remember(link, partitions).await
 }
 
+/// Whether [`agree`] would succeed. Changes nothing.
+pub(super) async fn would_agree(link: &Link, partitions: u16) -> Result<(), QueueError> {
+    if exists(link, partitions).await? {
+        return Ok(());
+    }
+    for before in 1..=MOST {
+        if exists(link, before).await?
+            && let Some(obstacle) = obstacle(link, before).await?
+        {
+            return Err(refusal(partitions, before, &obstacle));
+        }
+    }
+    Ok(())
+}
+
 fn refusal(partitions: u16, before: u16, obstacle: &str) -> QueueError {
     QueueError::Setup(format!(
-        "broker.partitions is {partitions}, but the queues were made for {before} and {obstacle}: \
-         set it back to {before}; to change it, stop every watcher, let the consumers empty the \
+        "broker.partitions is {partitions}, but the queues were made for {before} and {obstacle}; \
+         set it back to {before}, or to change it, stop every watcher, let the consumers empty the \
          lanes, stop them too, and start all with the new number"
     ))
 }
@@ -72,7 +87,7 @@ async fn obstacle(link: &Link, partitions: u16) -> Result<Option<String>, QueueE
 }
 
 /// How many messages wait in a queue, and how many consumers it has.
-async fn look_at(link: &Link, name: &str) -> Result<(u32, u32), Fault> {
+pub(super) async fn look_at(link: &Link, name: &str) -> Result<(u32, u32), Fault> {
     // A refusal closes the channel.
     let channel = link.channel().await?;
     let passive = QueueDeclareOptions { passive: true, ..Default::default() };

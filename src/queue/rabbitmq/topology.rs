@@ -74,6 +74,11 @@ fn missing(name: &str, fault: Fault) -> QueueError {
     if fault.code() != Some(code::NOT_FOUND) {
         return fault.into();
     }
+    not_declarable(name, &fault)
+}
+
+/// What to do about it.
+pub(super) fn not_declarable(name: &str, fault: &Fault) -> QueueError {
     QueueError::Setup(format!(
         "{name} does not exist, and the user may not declare it: {fault}; import the definitions \
          again (deploy/rabbitmq/README.md), or give the user configure permission on ^relay\\."
@@ -109,7 +114,7 @@ pub(super) async fn hold_reader(link: &Link) -> Result<Channel, QueueError> {
 
 /// Declares an exclusive queue, which lasts as long as the connection; false if another one's
 /// does, and then the channel is closed.
-async fn hold(channel: &Channel, name: &str) -> Result<bool, Fault> {
+pub(super) async fn hold(channel: &Channel, name: &str) -> Result<bool, Fault> {
     let options = QueueDeclareOptions { exclusive: true, ..Default::default() };
     let declared = channel.queue_declare(name.into(), options, FieldTable::default());
     match within("queue.declare", declared).await {
@@ -161,20 +166,20 @@ async fn declare_queue(
 }
 
 /// What exists differs from what is needed: told, never mended.
-fn conflict(what: &str, name: &str, fault: Fault) -> QueueError {
+pub(super) fn conflict(what: &str, name: &str, fault: Fault) -> QueueError {
     if fault.code() != Some(code::PRECONDITION_FAILED) {
         return fault.into();
     }
     warn!(name, %fault, "the broker holds something else under this name");
     QueueError::Setup(format!(
-        "the {what} {name} exists with other properties than entra-relay needs: {fault}. It is \
+        "the {what} {name} exists with other properties than entra-relay needs: {fault}; it is \
          never deleted by entra-relay: let it run empty and delete it (rabbitmqctl delete_queue, \
          or the management page), or use a virtual host of its own"
     ))
 }
 
 /// The arguments of a queue. All are quorum queues, whose confirms mean a copy on a majority.
-fn arguments(queue: Queue) -> FieldTable {
+pub(super) fn arguments(queue: Queue) -> FieldTable {
     let mut arguments = FieldTable::default();
     let mut set = |key: &str, value| {
         arguments.insert(key.into(), value);
