@@ -15,6 +15,7 @@ mod sample;
 
 use std::{fmt, time::Duration};
 
+pub use permissions::{Permission, least as least_permissions};
 use serde::Serialize;
 use tokio::time::timeout;
 
@@ -182,6 +183,17 @@ pub async fn online(config: &Config, role: Role) -> Vec<Check> {
     checks.extend(graph);
     checks.push(clock::check(dc_ahead, graph_ahead));
     checks
+}
+
+/// The checks of one server alone.
+pub async fn of_area(config: &Config, role: Role, area: Area) -> Vec<Check> {
+    let found = match area {
+        Area::Directory => patiently(area, directory::checks(config)).await,
+        Area::Broker => patiently(area, broker::checks(config, role)).await,
+        Area::Graph => patiently(area, graph::checks(config)).await,
+        Area::Configuration | Area::Local => return offline(config, role),
+    };
+    found.0
 }
 
 /// What was found of a server, and how far its clock is ahead of ours in seconds.

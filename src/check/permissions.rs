@@ -104,6 +104,35 @@ fn needs(config: &Config) -> Vec<Need> {
     needs
 }
 
+/// An application permission of Microsoft Graph, by name and by the id of its app role (Microsoft
+/// Graph permissions reference).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Permission {
+    /// Its name.
+    pub name: &'static str,
+    /// The same everywhere.
+    pub id: &'static str,
+}
+
+const IDS: [(&str, &str); 8] = [
+    ("User.Read.All", "df021288-bdef-4463-88db-98f22de89214"),
+    ("User.ReadWrite.All", "741f803b-c850-494e-b5df-cde7c675a1ca"),
+    ("User.EnableDisableAccount.All", "3011c876-62b7-4ada-afa2-506cbbecc68c"),
+    ("User.RevokeSessions.All", "77f3a031-c388-4f99-b373-dc68676a979e"),
+    ("User-Phone.ReadWrite.All", "86ceff06-c822-49ff-989a-d912845ffe69"),
+    ("User-Mail.ReadWrite.All", "280d0935-0796-47d1-8d26-273470a3f17a"),
+    ("User.DeleteRestore.All", "eccc023d-eccf-4e7b-9683-8813ab36cecc"),
+    ("GroupMember.ReadWrite.All", "dbaae8cf-10b5-4b86-a4a1-f871c94c6695"),
+];
+
+/// The least permissions that the configuration needs.
+pub fn least(config: &Config) -> Vec<Permission> {
+    let needed: BTreeSet<&str> =
+        needs(config).iter().flat_map(|need| need.any_of[0]).copied().collect();
+    let known = IDS.into_iter().filter(|(name, _)| needed.contains(name));
+    known.map(|(name, id)| Permission { name, id }).collect()
+}
+
 /// A row for each thing that the app must be allowed.
 pub(super) fn checks(config: &Config, access: &Access) -> Vec<Check> {
     let observes = config.apply.mode == Mode::Observe;
@@ -185,6 +214,15 @@ mod tests {
         assert_eq!(lacking, all);
         config.apply.mode = Mode::Observe;
         assert!(failed(&config, &least).is_empty(), "only read");
+    }
+
+    #[test]
+    fn every_least_permission_has_an_id() {
+        let all = [FIND, BLOCK, REVOKE, WRITE_USERS, WRITE_PHONES, WRITE_MAILS, DELETE, MEMBERS];
+        for name in all.iter().flat_map(|need| need.any_of[0]) {
+            assert!(IDS.iter().any(|(known, _)| known == name), "{name}");
+        }
+        assert_eq!(least(&Config::default()).len(), 3);
     }
 
     #[test]

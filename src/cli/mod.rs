@@ -10,6 +10,7 @@ mod filters;
 mod healthcheck;
 mod held;
 mod http;
+mod init;
 mod keygen;
 mod manual;
 mod password;
@@ -78,6 +79,8 @@ enum Command {
     Watch,
     /// Runs the consumer alone: from the queue to Graph.
     Apply,
+    /// Asks, tries each answer at once, then writes relay.yaml and the files of secrets.
+    Init(Box<init::Arguments>),
     /// Tests every connection, right and permission; says what is missing and how to mend it.
     Check(check::Arguments),
     /// Makes the keys by which consumers know the watcher's events and open its passwords.
@@ -130,6 +133,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Watch => run::main(&arguments.config, Role::Watch, shutdown).await,
         Command::Apply => run::main(&arguments.config, Role::Apply, shutdown).await,
         Command::Check(how) => check::main(&how, &arguments.config, arguments.output).await,
+        Command::Init(how) => init::main(*how, &arguments.config).await,
         Command::Keygen(keygen) => keygen::main(&keygen, arguments.output),
         Command::Password(what) => password::main(&what, &arguments.config).await,
         Command::DeadLetters(what) => {

@@ -69,7 +69,8 @@ pub(super) fn tls_error(server: &str, error: &io::Error) -> DirectoryError {
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
     let (what, remedy) = match cause {
         Some(rustls::Error::InvalidCertificate(flaw)) => match flaw {
-            Flaw::UnknownIssuer => (
+            // A CA of the same name with another key, such as one that was made anew.
+            Flaw::UnknownIssuer | Flaw::BadSignature => (
                 "is signed by a CA that is not trusted",
                 "name the PEM file of that CA in directory.tls.ca_file",
             ),
@@ -160,6 +161,7 @@ mod tests {
         };
         for (flaw, words, key) in [
             (Flaw::UnknownIssuer, "not trusted", "directory.tls.ca_file"),
+            (Flaw::BadSignature, "not trusted", "directory.tls.ca_file"),
             (Flaw::NotValidForName, "another name", "directory.urls"),
             (Flaw::Expired, "expired", "directory.urls"),
             (Flaw::NotValidYet, "not valid yet", "clocks"),

@@ -11,6 +11,7 @@ mod controllers;
 mod dead_letters;
 mod deployment;
 mod guard;
+mod init;
 mod lifecycle;
 mod observe_mode;
 mod observed;
