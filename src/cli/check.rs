@@ -96,7 +96,8 @@ mod tests {
         ];
         let told = table(&checks, false);
         let expected = "pass  local      clock  agrees\n\
-                        FAIL  directory  login  a\u{fffd}b\n                        \u{20}                       -> mend it\n\n\
+                        FAIL  directory  login  a\u{fffd}b\n\
+                        \u{20}                       -> mend it\n\n\
                         1 passed, 0 warned, 1 failed, 0 skipped\n";
         assert_eq!(told, expected);
         assert!(table(&checks, true).contains("\x1b[31mFAIL\x1b[0m"));
