@@ -6,14 +6,13 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     LEFT_OVER, Output, confirm, reach,
-    table::{clean, columns, instant},
+    table::{clean, columns, instant, printed},
 };
 use crate::{
     ops::control::protocol::{Reply, Request},
@@ -76,7 +75,8 @@ struct Which {
 
 impl From<Which> for Choice {
     fn from(which: Which) -> Choice {
-        Choice { batch: which.batch, users: which.users, under: which.ou }
+        let Which { batch, users, ou } = which;
+        Choice { batch, users, under: ou, ..Choice::default() }
     }
 }
 
@@ -99,7 +99,7 @@ pub async fn main(
         What::List { which, everyone } => {
             let order = Order::List { choice: which.into(), users: everyone };
             let found = give(config, order).await?;
-            print_list(&found, output).or_else(unless_closed).context("cannot print")?;
+            printed(print_list(&found, output))?;
             let empty = found.batches.is_empty();
             return Ok(if empty { ExitCode::SUCCESS } else { ExitCode::from(LEFT_OVER) });
         }
@@ -146,7 +146,7 @@ async fn ask_first(
         return Ok(Some(code));
     }
     let found = give(config, Order::List { choice: choice.clone(), users: false }).await?;
-    print_list(&found, Output::Table).or_else(unless_closed).context("cannot print")?;
+    printed(print_list(&found, Output::Table))?;
     if found.batches.is_empty() {
         return Ok(Some(ExitCode::SUCCESS));
     }
@@ -199,9 +199,4 @@ fn row(user: &HeldUser) -> [String; 4] {
 
 fn name(user: &HeldUser) -> String {
     user.user.as_deref().map_or_else(|| user.object.to_string(), clean)
-}
-
-/// Whoever reads has seen enough.
-fn unless_closed(error: io::Error) -> io::Result<()> {
-    if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) }
 }

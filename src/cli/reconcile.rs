@@ -8,24 +8,31 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{LEFT_OVER, Output, both::Both, reach, table::clean};
+use super::{
+    LEFT_OVER, Output,
+    both::Both,
+    reach,
+    table::{clean, printed},
+};
 use crate::{
     config::model::Quota,
     ops::control::protocol::Request,
     queue::refresh::Why,
     reconcile::{Finding, Kind, Mend, Progress},
-    watcher::orders::Order,
+    watcher::{membership::Membership, orders::Order},
 };
 
 /// Users in one request.
 const PAGE: usize = 1000;
+
+/// Memberships in one request: names of groups are long.
+const MEMBERSHIPS: usize = 250;
 
 /// Findings of a kind that the table shows.
 const SAMPLE: usize = 5;
@@ -39,16 +46,18 @@ pub struct Arguments {
     /// Has the watcher tell again who differs, through guard and queue.
     #[arg(long)]
     apply: bool,
-    /// What else is mended; enable: who is enabled in the directory and blocked in Entra.
+    /// What else is mended or shown.
     #[arg(long, value_enum)]
     include: Vec<Include>,
 }
 
-/// What is mended only where it is asked for.
+/// What is mended or shown only where it is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Include {
-    /// Blocked in Entra, perhaps by hand and for a reason.
+    /// Mends who is enabled in the directory and blocked in Entra, perhaps by hand for a reason.
     Enable,
+    /// Shows who never was in scope, and may sign in by a linked user of Entra.
+    Outsiders,
 }
 
 /// What was found, as far as it is kept.
@@ -58,8 +67,11 @@ struct Found {
     samples: BTreeMap<Kind, Vec<Finding>>,
     refresh: BTreeSet<Uuid>,
     enable: BTreeSet<Uuid>,
+    correct: Vec<Membership>,
     /// Findings that nothing of this run mends.
     left: u64,
+    /// Findings that are not left to another tool.
+    ours: u64,
     writes: u64,
 }
 
@@ -71,18 +83,18 @@ pub async fn main(
     shutdown: CancellationToken,
 ) -> anyhow::Result<ExitCode> {
     let both = Both::open(path)?;
-    let mut directory = both.connect().await?;
+    let (mut directory, reconciliation) = both.prepare(path).await?;
     let enables = arguments.include.contains(&Include::Enable);
     let mut found = Found::default();
     let bar = Bar::new();
-    let mut unwritten = None;
-    let reconciliation = both.reconciliation();
+    let mut written = Ok(());
     let compared = reconciliation.run(
         directory.as_mut(),
+        arguments.include.contains(&Include::Outsiders),
         |progress| bar.show(progress),
         |finding| {
-            if output == Output::Json {
-                unwritten = line(&json!(finding)).err().or(unwritten.take());
+            if output == Output::Json && written.is_ok() {
+                written = line(&json!(finding));
             }
             found.take(finding, enables);
         },
@@ -92,15 +104,17 @@ pub async fn main(
     };
     let users = users?;
     drop(bar);
-    if let Some(error) = unwritten.filter(|error| error.kind() != io::ErrorKind::BrokenPipe) {
-        return Err(error).context("cannot print");
-    }
+    printed(written)?;
     found.print(users, &both.config.graph.quota, output)?;
     if arguments.apply {
         apply(path, &found).await?;
         if output == Output::Table {
-            let (again, enabled) = (found.refresh.len(), found.enable.len());
-            println!("Asked for: {again} users to be told again, {enabled} to be enabled.");
+            let Found { refresh, enable, correct, .. } = &found;
+            let (again, enabled, moved) = (refresh.len(), enable.len(), correct.len());
+            println!(
+                "Asked for: {again} users to be told again, {enabled} to be enabled, {moved} \
+                 memberships to be corrected."
+            );
         }
     }
     if arguments.apply || found.counts.is_empty() {
@@ -112,7 +126,7 @@ pub async fn main(
             ),
         }
     }
-    let open = if arguments.apply { found.left } else { found.counts.values().sum() };
+    let open = if arguments.apply { found.left } else { found.ours };
     Ok(if open == 0 { ExitCode::SUCCESS } else { ExitCode::from(LEFT_OVER) })
 }
 
@@ -126,13 +140,18 @@ async fn apply(path: &Path, found: &Found) -> anyhow::Result<()> {
     for page in enable.chunks(PAGE) {
         reach::tell(path, Request::Watcher(Order::Enable(page.to_vec()))).await?;
     }
+    for page in found.correct.chunks(MEMBERSHIPS) {
+        reach::tell(path, Request::Watcher(Order::Correct(page.to_vec()))).await?;
+    }
     Ok(())
 }
 
 impl Found {
     fn take(&mut self, finding: Finding, enables: bool) {
         *self.counts.entry(finding.kind).or_default() += 1;
-        match (finding.kind.mend(), finding.object) {
+        let mend = finding.kind.mend();
+        self.ours += u64::from(mend != Mend::Source);
+        match (mend, finding.object) {
             (Mend::Refresh, Some(object)) => {
                 // A block ends the sessions too; properties are one write together.
                 let blocks = !matches!(finding.kind, Kind::Differs | Kind::Lacking | Kind::Cleared);
@@ -143,6 +162,14 @@ impl Found {
                 self.enable.insert(object);
                 self.writes += 1;
             }
+            (Mend::Correct, Some(object)) => {
+                if let Some(group) = finding.group.clone() {
+                    let member = finding.kind == Kind::Member;
+                    self.correct.push(Membership { object, group, member });
+                    self.writes += 1;
+                }
+            }
+            (Mend::Source, _) => {}
             _ => self.left += 1,
         }
         let samples = self.samples.entry(finding.kind).or_default();
@@ -169,7 +196,7 @@ impl Found {
                 "estimated_seconds": estimate.as_secs(),
                 "left_to_a_person": self.left,
             }});
-            return line(&summary).context("cannot print");
+            return printed(line(&summary));
         }
         if self.counts.is_empty() {
             println!("Directory and Entra agree on all {users} users in scope.");
@@ -178,13 +205,15 @@ impl Found {
         println!("{users} users in scope were compared.");
         for (kind, count) in &self.counts {
             let mend = match kind.mend() {
-                Mend::Refresh => "mended by --apply",
+                Mend::Refresh | Mend::Correct => "mended by --apply",
+                Mend::Source => "left to that tool",
                 Mend::Enable => "mended by --apply --include enable",
                 Mend::Person => "for a person to mend",
             };
             println!("{count:>7}  {}: {} ({mend})", kind.as_str(), kind.sentence());
-            for Finding { user, entra, what, .. } in &self.samples[kind] {
+            for Finding { user, entra, group, what, .. } in &self.samples[kind] {
                 let user = user.as_deref().or(entra.as_deref()).unwrap_or_default();
+                let what: Vec<_> = group.iter().chain(what).map(String::as_str).collect();
                 println!("             {}  {}", clean(user), clean(&what.join(", ")));
             }
         }

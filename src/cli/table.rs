@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use anyhow::Context;
 use jiff::{Timestamp, Unit};
 
 /// Prints a table; columns are as wide as their widest cell.
@@ -49,6 +50,16 @@ pub fn instant(instant: Timestamp) -> String {
 /// Without control characters: strangers may have written the text, and terminals obey it.
 pub fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// What came of printing: whoever closes the pipe has seen enough.
+pub fn printed(result: io::Result<()>) -> anyhow::Result<()> {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot print")
+        }
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

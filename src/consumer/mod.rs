@@ -45,7 +45,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-pub use rules::{Rules, RulesError};
+pub use rules::{Rules, RulesError, UPN};
 
 use self::{apply::Applier, lane::Lane, outage::Outage, pace::Pace, send::Sender, settle::Settler};
 use crate::{

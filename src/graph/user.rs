@@ -31,9 +31,21 @@ impl User {
         self.properties.get("onPremisesSyncEnabled").and_then(Value::as_bool).unwrap_or(false)
     }
 
+    /// The same user as if no directory-sync tool were its source.
+    pub fn unsynced(&self) -> User {
+        let mut user = self.clone();
+        user.properties.remove("onPremisesSyncEnabled");
+        user
+    }
+
     /// What links the user to its directory object, unless it is empty.
     pub fn immutable_id(&self) -> Option<&str> {
         self.properties.get("onPremisesImmutableId")?.as_str().filter(|id| !id.is_empty())
+    }
+
+    /// The object id of the manager, where managers were asked for.
+    pub fn manager(&self) -> Option<&str> {
+        self.properties.get("manager")?.get("id")?.as_str()
     }
 
     /// A selected property; null where it is unset or was not selected.

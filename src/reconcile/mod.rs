@@ -1,30 +1,37 @@
 //! The comparison of directory and Entra, whole: both sides stream by, and memory stays bounded.
 //!
 //! Entra comes first, into a nameless file (`tenant`); then each user of the directory is looked
-//! up there (`compare`). Nothing is written: what differs is mended by the watcher, which tells
-//! those users again, so that guard and lanes are passed as ever.
+//! up there (`compare`), with what surrounds it (`surroundings`, `groups`). Nothing is written: what
+//! differs is mended by the watcher, which tells those users again, so that guard and lanes are
+//! passed as ever.
 
 mod compare;
 mod finding;
+mod groups;
+mod person;
+mod surroundings;
 mod tenant;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
-pub use self::finding::{Finding, Kind, Mend};
 use self::{
-    compare::{Comparison, Person},
-    tenant::Tenant,
+    compare::Comparison, groups::Group, person::Person, surroundings::Surroundings, tenant::Tenant,
+};
+pub use self::{
+    finding::{Finding, Kind, Mend},
+    surroundings::{Knowledge, members_of, nested_groups},
 };
 use crate::{
     consumer,
-    directory::{Directory, Entry},
+    directory::{Directory, Entry, Link, dn::normalised},
     graph::GraphClient,
     watcher::{
         diff::{Arrival, Circumstances, Rules, Step, observe, values_of},
-        named::Named,
         record::Part,
     },
 };
@@ -39,7 +46,7 @@ pub enum Progress {
 }
 
 /// Both sides, and what each half of the relay does with them.
-pub struct Reconciliation<'a> {
+pub struct Sides<'a> {
     /// The directory's name.
     pub source: &'a str,
     /// What the watcher tells.
@@ -50,25 +57,44 @@ pub struct Reconciliation<'a> {
     pub graph: &'a GraphClient,
 }
 
-impl Reconciliation<'_> {
-    /// Compares everybody. Returns how many users of the directory took part.
+/// A comparison that can begin: what decides about everybody was read.
+pub struct Reconciliation<'a> {
+    sides: Sides<'a>,
+    surroundings: Surroundings,
+    domains: Vec<String>,
+    role_holders: Option<BTreeSet<String>>,
+}
+
+impl<'a> Reconciliation<'a> {
+    /// Reads what decides about everybody, beside what a watcher knows.
+    pub async fn prepare(
+        sides: Sides<'a>,
+        directory: &mut dyn Directory,
+        known: Knowledge,
+    ) -> anyhow::Result<Reconciliation<'a>> {
+        Ok(Reconciliation {
+            surroundings: Surroundings::read(directory, sides.watcher, known).await?,
+            domains: sides.graph.verified_domains().await?,
+            role_holders: sides.graph.role_holders().await?,
+            sides,
+        })
+    }
+
+    /// Compares everybody, `outsiders` too, who never were in scope. Returns how many users of the
+    /// directory took part.
     pub async fn run(
         &self,
         directory: &mut dyn Directory,
+        outsiders: bool,
         mut progress: impl FnMut(Progress),
         mut take: impl FnMut(Finding),
     ) -> anyhow::Result<u64> {
-        // Members of groups are known to the watcher alone.
-        anyhow::ensure!(
-            self.watcher.scope.groups().next().is_none(),
-            "who is in scope.groups cannot be told here, so nobody can be compared; \
-             scope.organizational_units can"
-        );
-        let domains = self.graph.verified_domains().await?;
+        let Sides { watcher, consumer, graph, .. } = &self.sides;
         let tenant = Tenant::new()?;
+        let managers = self.manager_attribute().is_some();
         let (mut page, mut users) = (None, 0);
         loop {
-            let (found, next) = self.graph.list_users(&self.consumer.select, page).await?;
+            let (found, next) = graph.list_users(&consumer.select, managers, page).await?;
             users += found.len() as u64;
             tenant.add(&found)?;
             progress(Progress::Entra(users));
@@ -77,12 +103,10 @@ impl Reconciliation<'_> {
                 break;
             }
         }
-        let comparison = Comparison {
-            source: self.source,
-            rules: self.consumer,
-            tenant: &tenant,
-            domains: &domains,
-        };
+        let names = &watcher.groups;
+        let groups =
+            groups::read(graph, consumer, names, &self.surroundings, &tenant, &mut take).await?;
+        let comparison = self.comparison(&tenant, &groups, outsiders);
         let (mut page, mut seen, mut in_scope) = (None, 0, 0);
         loop {
             let found = directory.users(page).await?;
@@ -103,6 +127,7 @@ impl Reconciliation<'_> {
             }
         }
         anyhow::ensure!(seen > 0, "the directory shows no user at all, which is not believed");
+        tenant.managers(&mut take)?;
         tenant.orphans(|user| {
             if let Some(finding) = comparison.orphan(&user) {
                 take(finding);
@@ -111,7 +136,8 @@ impl Reconciliation<'_> {
         Ok(in_scope)
     }
 
-    /// Compares one user. Who is not in the directory has nothing that differs.
+    /// Compares one user, but for its memberships and its manager. Who is not in the directory has nothing that
+    /// differs.
     pub async fn one(
         &self,
         directory: &mut dyn Directory,
@@ -119,43 +145,71 @@ impl Reconciliation<'_> {
     ) -> anyhow::Result<Vec<Finding>> {
         let person = directory.read(object).await?.and_then(|entry| self.person(&entry));
         let Some(person) = person else { return Ok(Vec::new()) };
-        let domains = self.graph.verified_domains().await?;
+        let person = Person { manager: None, ..person };
         let tenant = Tenant::new()?;
-        let comparison = Comparison {
-            source: self.source,
-            rules: self.consumer,
-            tenant: &tenant,
-            domains: &domains,
-        };
+        let comparison = self.comparison(&tenant, &[], false);
+        let Sides { consumer, graph, .. } = &self.sides;
         for filter in comparison.searches(&person) {
-            tenant.add(&self.graph.find_users(&filter, &self.consumer.select).await?)?;
+            tenant.add(&graph.find_users(&filter, &consumer.select).await?)?;
         }
         Ok(comparison.person(&person)?)
     }
 
+    fn comparison<'b>(
+        &'b self,
+        tenant: &'b Tenant,
+        groups: &'b [Group],
+        outsiders: bool,
+    ) -> Comparison<'b> {
+        Comparison {
+            source: self.sides.source,
+            rules: self.sides.consumer,
+            tenant,
+            domains: &self.domains,
+            role_holders: self.role_holders.as_ref(),
+            surroundings: &self.surroundings,
+            groups,
+            outsiders,
+        }
+    }
+
+    /// The attribute that names a user's manager, where that is mapped.
+    fn manager_attribute(&self) -> Option<&String> {
+        let mut mappings = self.sides.consumer.mappings.iter();
+        mappings.find(|mapping| mapping.property.is_reference())?.inputs().first()
+    }
+
     /// The user of an entry, as the watcher understands it.
     fn person(&self, entry: &Entry) -> Option<Person> {
-        let now = Timestamp::now();
-        let (named, groups) = (Named::default(), BTreeSet::new());
+        let (rules, now) = (self.sides.watcher, Timestamp::now());
+        let groups = self.surroundings.groups_of(entry.object);
         let circumstances = Circumstances {
             now,
             arrival: Arrival::Baseline,
             password_signal: false,
-            lockout_duration: None,
-            named: &named,
+            lockout_duration: self.surroundings.lockout_duration,
+            named: &self.surroundings.known.named,
             groups: &groups,
         };
-        let Step::Change { record, .. } = observe(self.watcher, None, entry, circumstances) else {
+        let Step::Change { record, .. } = observe(rules, None, entry, circumstances) else {
             return None;
         };
-        let entry = self.watcher.veil.over(entry);
+        let manager = self.manager_attribute().map(|name| {
+            let value = entry.values(name)?.first()?;
+            let name = Link::parse(value).map(|link| link.dn.to_owned());
+            Some(normalised(&name.unwrap_or_else(|| String::from_utf8_lossy(value).into_owned())))
+        });
+        let entry = rules.veil.over(entry);
         let values = |name: &String| Some((name.clone(), values_of(&entry, name)?));
         Some(Person {
             object: entry.object,
             in_scope: record.part == Part::Inside,
             blocked: record.blocked(now),
-            attributes: self.watcher.mapped.iter().filter_map(values).collect(),
+            attributes: rules.mapped.iter().filter_map(values).collect(),
             identity: record.identity,
+            groups,
+            dn: normalised(&record.dn),
+            manager,
         })
     }
 }

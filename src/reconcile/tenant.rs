@@ -5,10 +5,11 @@ use std::{fs::File, io, os::unix::fs::OpenOptionsExt};
 
 use redb::{
     Database, Durability, MultimapTableDefinition, ReadableDatabase, ReadableTable,
-    TableDefinition, backends::FileBackend,
+    TableDefinition, WriteTransaction, backends::FileBackend,
 };
 use uuid::Uuid;
 
+use super::finding::Finding;
 use crate::graph::{Filter, User};
 
 /// Object id → the user.
@@ -17,6 +18,18 @@ const USERS: TableDefinition<&str, &[u8]> = TableDefinition::new("users");
 const KEYS: MultimapTableDefinition<&str, &str> = MultimapTableDefinition::new("keys");
 /// Object id → the directory user whose it is.
 const MATCHED: TableDefinition<&str, u128> = TableDefinition::new("matched");
+
+/// Name in Entra, in lower case → the directory user who has or would have it.
+const CLAIMED: TableDefinition<&str, u128> = TableDefinition::new("claimed");
+
+/// Normalised name in the directory → object id of the user who has it.
+const PLACES: TableDefinition<&str, &str> = TableDefinition::new("places");
+
+/// Object id → the manager's normalised name, and what is to be said if that is not so.
+const REPORTS: TableDefinition<&str, (&str, &[u8])> = TableDefinition::new("reports");
+
+/// Object ids of a group and of a member.
+const MEMBERS: TableDefinition<(&str, &str), ()> = TableDefinition::new("members");
 
 /// Links that users of the directory have, or would have.
 const LINKS: TableDefinition<&str, ()> = TableDefinition::new("links");
@@ -40,16 +53,20 @@ impl Tenant {
         let tenant = Tenant { database };
         tenant.add(&[])?;
         tenant.matched("", Uuid::nil())?;
+        tenant.claimed("", Uuid::nil())?;
         tenant.expect_links(&[])?;
+        tenant.add_members("", &[])?;
+        tenant.transact(|transaction| {
+            transaction.open_table(PLACES)?;
+            transaction.open_table(REPORTS)?;
+            Ok(())
+        })?;
         Ok(tenant)
     }
 
     /// Takes in a page of users.
     pub fn add(&self, page: &[User]) -> Result<()> {
-        let mut transaction = self.database.begin_write()?;
-        // It need not survive anything.
-        transaction.set_durability(Durability::None).map_err(redb::Error::from)?;
-        {
+        self.transact(|transaction| {
             let mut users = transaction.open_table(USERS)?;
             let mut keys = transaction.open_multimap_table(KEYS)?;
             for user in page {
@@ -65,9 +82,8 @@ impl Tenant {
                     keys.insert(key.as_str(), user.id())?;
                 }
             }
-        }
-        transaction.commit()?;
-        Ok(())
+            Ok(())
+        })
     }
 
     /// The users that a filter finds, as Graph would.
@@ -95,29 +111,90 @@ impl Tenant {
 
     /// Takes note whose a user is. Returns whose it was before.
     pub fn matched(&self, id: &str, object: Uuid) -> Result<Option<Uuid>> {
-        let mut transaction = self.database.begin_write()?;
-        transaction.set_durability(Durability::None).map_err(redb::Error::from)?;
-        let before = {
-            let mut matched = transaction.open_table(MATCHED)?;
-            let before = matched.insert(id, object.as_u128())?;
-            before.map(|before| Uuid::from_u128(before.value()))
-        };
-        transaction.commit()?;
+        self.take(MATCHED, id, object)
+    }
+
+    /// Takes note who has or would have a name. Returns who else has.
+    pub fn claimed(&self, name: &str, object: Uuid) -> Result<Option<Uuid>> {
+        self.take(CLAIMED, &name.to_lowercase(), object)
+    }
+
+    fn take(
+        &self,
+        table: TableDefinition<'static, &'static str, u128>,
+        key: &str,
+        object: Uuid,
+    ) -> Result<Option<Uuid>> {
+        let before = self.transact(|transaction| {
+            let mut taken = transaction.open_table(table)?;
+            let before = taken.insert(key, object.as_u128())?;
+            Ok(before.map(|before| Uuid::from_u128(before.value())))
+        })?;
         Ok(before.filter(|before| !before.is_nil() && *before != object))
+    }
+
+    /// Takes in a page of a group's members.
+    pub fn add_members(&self, group: &str, page: &[User]) -> Result<()> {
+        self.transact(|transaction| {
+            let mut members = transaction.open_table(MEMBERS)?;
+            for user in page {
+                members.insert((group, user.id()), ())?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Whether a user is in a group.
+    pub fn is_member(&self, group: &str, user: &str) -> Result<bool> {
+        let members = self.database.begin_read()?.open_table(MEMBERS)?;
+        Ok(members.get((group, user))?.is_some())
+    }
+
+    /// Takes note who has a name in the directory.
+    pub fn locate(&self, name: &str, id: &str) -> Result<()> {
+        self.transact(|transaction| {
+            transaction.open_table(PLACES)?.insert(name, id)?;
+            Ok(())
+        })
+    }
+
+    /// Takes note who should be the manager of a user; `otherwise` is found where that is not so.
+    pub fn expect_manager(&self, id: &str, manager: &str, otherwise: &Finding) -> Result<()> {
+        let finding = serde_json::to_vec(otherwise).unwrap_or_default();
+        self.transact(|transaction| {
+            transaction.open_table(REPORTS)?.insert(id, (manager, finding.as_slice()))?;
+            Ok(())
+        })
+    }
+
+    /// Gives what is found of users whose managers are others. Nothing is said where the manager
+    /// has no user in Entra.
+    pub fn managers(&self, mut take: impl FnMut(Finding)) -> Result<()> {
+        let transaction = self.database.begin_read()?;
+        let (users, places) = (transaction.open_table(USERS)?, transaction.open_table(PLACES)?);
+        for row in transaction.open_table(REPORTS)?.iter()? {
+            let (id, report) = row?;
+            let (manager, finding) = report.value();
+            let Some(wanted) = places.get(manager)? else { continue };
+            let Some(user) = users.get(id.value())? else { continue };
+            let is_so = serde_json::from_slice::<User>(user.value())
+                .is_ok_and(|user| user.manager() == Some(wanted.value()));
+            if let (false, Ok(finding)) = (is_so, serde_json::from_slice(finding)) {
+                take(finding);
+            }
+        }
+        Ok(())
     }
 
     /// Takes note of links that belong to users of the directory.
     pub fn expect_links(&self, page: &[String]) -> Result<()> {
-        let mut transaction = self.database.begin_write()?;
-        transaction.set_durability(Durability::None).map_err(redb::Error::from)?;
-        {
+        self.transact(|transaction| {
             let mut links = transaction.open_table(LINKS)?;
             for link in page {
                 links.insert(link.as_str(), ())?;
             }
-        }
-        transaction.commit()?;
-        Ok(())
+            Ok(())
+        })
     }
 
     /// Gives every user with a link that nobody in the directory has.
@@ -134,6 +211,15 @@ impl Tenant {
             }
         }
         Ok(())
+    }
+
+    fn transact<T>(&self, work: impl FnOnce(&WriteTransaction) -> Result<T>) -> Result<T> {
+        let mut transaction = self.database.begin_write()?;
+        // It need not survive anything.
+        transaction.set_durability(Durability::None).map_err(redb::Error::from)?;
+        let value = work(&transaction)?;
+        transaction.commit()?;
+        Ok(value)
     }
 }
 

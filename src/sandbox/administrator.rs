@@ -60,6 +60,28 @@ impl Administrator {
         self.replace(dn, attribute, value.as_bytes().to_vec()).await
     }
 
+    /// Adds a value to an attribute: a member to a group.
+    pub async fn add(
+        &mut self,
+        dn: &str,
+        attribute: &str,
+        value: &str,
+    ) -> Result<(), AdministratorError> {
+        let value = HashSet::from([value.as_bytes().to_vec()]);
+        within(self.ldap.modify(dn, vec![Mod::Add(attribute.as_bytes().to_vec(), value)])).await
+    }
+
+    /// Takes a value of an attribute away.
+    pub async fn remove(
+        &mut self,
+        dn: &str,
+        attribute: &str,
+        value: &str,
+    ) -> Result<(), AdministratorError> {
+        let value = HashSet::from([value.as_bytes().to_vec()]);
+        within(self.ldap.modify(dn, vec![Mod::Delete(attribute.as_bytes().to_vec(), value)])).await
+    }
+
     /// Takes the values of an attribute away.
     pub async fn clear(&mut self, dn: &str, attribute: &str) -> Result<(), AdministratorError> {
         let change = Mod::Replace(attribute.as_bytes().to_vec(), HashSet::new());

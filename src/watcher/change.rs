@@ -211,3 +211,6 @@ fn without(detail: &mut Detail, names: &BTreeSet<String>) -> bool {
         _ => true,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,8 @@
 //! [`diff`], [`guard`] and [`refresh`] are the pure core, [`store`] the memory, [`pipeline`] the
 //! order of steps that loses nothing, [`footing`] and [`resync`] what follows where the cursor cannot
 //! be trusted, [`intake`] where others ask for a user to be told again, [`orders`] where an operator
-//! gives orders, and [`held`] what becomes of what the guard stopped; this file keeps them running.
+//! gives orders, [`held`] what becomes of what the guard stopped, and [`membership`] what follows where
+//! Entra has other members; this file keeps them running.
 
 mod agenda;
 pub mod candidate;
@@ -15,6 +16,7 @@ pub mod footing;
 pub mod guard;
 pub mod held;
 pub mod intake;
+pub mod membership;
 pub mod named;
 pub mod orders;
 pub mod passwords;

@@ -8,12 +8,13 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::directory::dn::normalised;
 
 /// The objects behind configured names.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Named {
     /// Normalised name → object, and where it is now.
     objects: BTreeMap<String, (Uuid, Option<String>)>,

@@ -15,7 +15,10 @@ use super::{
     diff::Arrival,
     guard::Reading,
     held::{self, BatchSummary, Choice, HeldUser, summaries},
+    membership::Membership,
+    named::Named,
     pipeline::{Draft, Pipeline, WatchError},
+    record::{Part, Record},
     store::{Store, StoreError},
 };
 use crate::{
@@ -46,12 +49,17 @@ pub enum Order {
     },
     /// Tells whom the ledger knows by these names.
     Find(Choice),
+    /// Tells what the ledger knows behind these names of the configuration, and who is looked after
+    /// no more.
+    Surroundings(Vec<String>),
     /// Tells what is held to the consumers, as it is by then.
     Approve(Choice),
     /// Takes what is held as told.
     Reject(Choice),
     /// Tells that these users are enabled, if they are: somebody asked for it in so many words.
     Enable(Vec<Uuid>),
+    /// Takes note of what Entra has, and tells how it should be.
+    Correct(Vec<Membership>),
     /// Takes note that directory and Entra were compared.
     Reconciled,
 }
@@ -68,7 +76,13 @@ pub enum Answer {
         object: Uuid,
         /// sAMAccountName.
         user: Option<String>,
+        /// Whether the user is, or was, in scope.
+        takes_part: bool,
     },
+    /// What is behind names of the configuration.
+    Named(Box<Named>),
+    /// Some of those who are looked after no more.
+    Gone(Vec<Uuid>),
     /// A user of a batch.
     User(Box<HeldUser>),
     /// It is done, for so many users.
@@ -134,6 +148,7 @@ impl Orders {
                 return list(&self.store, choice, *users, answers).await;
             }
             Order::Find(choice) => return find(&self.store, choice, answers).await,
+            Order::Surroundings(names) => return surroundings(&self.store, names, answers).await,
             _ => {}
         }
         let (began, begins) = oneshot::channel();
@@ -180,12 +195,15 @@ pub async fn carry_out_alone(
     let users = match order {
         Order::List { choice, users } => return list(store, &choice, users, answers).await,
         Order::Find(choice) => return find(store, &choice, answers).await,
+        Order::Surroundings(names) => return surroundings(store, &names, answers).await,
         Order::Reject(choice) => held::reject(store, &choice, jiff::Timestamp::now())?,
         Order::Reconciled => {
             store.reconciled()?;
             0
         }
-        Order::Approve(_) | Order::Enable(_) => return Err(OrderError::NoWatcher),
+        Order::Approve(_) | Order::Enable(_) | Order::Correct(_) => {
+            return Err(OrderError::NoWatcher);
+        }
     };
     let _nobody_listens = answers.send(Answer::Done(users)).await;
     Ok(users)
@@ -215,10 +233,30 @@ async fn find(
     let found = store.find(|object, record| choice.means(object, record))?;
     let users = found.len();
     for (object, record) in found {
-        let user = record.identity.sam_account_name;
-        let _nobody_listens = answers.send(Answer::Known { object, user }).await;
+        let (user, takes_part) = (record.identity.sam_account_name, record.part != Part::None);
+        let _nobody_listens = answers.send(Answer::Known { object, user, takes_part }).await;
     }
     Ok(users)
+}
+
+async fn surroundings(
+    store: &Store,
+    names: &[String],
+    answers: &mpsc::Sender<Answer>,
+) -> Result<usize, OrderError> {
+    let named = store.named(names.iter())?;
+    let _nobody_listens = answers.send(Answer::Named(named.into())).await;
+    let is_gone = |record: &Record| match record.part {
+        Part::None => false,
+        Part::Inside => record.deleted,
+        Part::Left => true,
+    };
+    let gone = store.find(|_, record| is_gone(record))?;
+    for page in gone.chunks(PAGE) {
+        let page = page.iter().map(|(object, _)| *object).collect();
+        let _nobody_listens = answers.send(Answer::Gone(page)).await;
+    }
+    Ok(gone.len())
 }
 
 impl Pipeline {
@@ -254,13 +292,14 @@ impl Pipeline {
             Order::Approve(choice) => self.approve(directory, &choice).await,
             Order::Reject(choice) => Ok(self.reject(&choice)?),
             Order::Enable(users) => self.enable(directory, &users).await,
+            Order::Correct(memberships) => self.correct(directory, &memberships).await,
             Order::Reconciled => {
                 self.store.reconciled()?;
                 METRICS.unreconciled.set(0);
                 Ok(0)
             }
             // These are answered from the store alone.
-            Order::List { .. } | Order::Find(_) => Ok(0),
+            Order::List { .. } | Order::Find(_) | Order::Surroundings(_) => Ok(0),
         }
     }
 

@@ -5,13 +5,12 @@ mod progress;
 
 use std::{path::Path, process::ExitCode};
 
-use anyhow::Context;
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use self::progress::Progress;
-use super::{LEFT_OVER, Output, confirm, filters::Filters, reach};
+use super::{LEFT_OVER, Output, confirm, filters::Filters, reach, table::printed};
 use crate::{
     ops::control::protocol::{Reply, Request},
     queue::letters::{Answer, Command, Selection, Summary},
@@ -93,11 +92,7 @@ pub async fn main(
         }
     };
     let found = carry_out(config, command.clone(), &shutdown).await?;
-    match print::results(&command, &found, output) {
-        // Whoever reads has seen enough.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
-        printed => printed.context("cannot print")?,
-    }
+    printed(print::results(&command, &found, output))?;
     if matches!(command, Command::Show(_)) && found.summary.meant == 0 {
         anyhow::bail!("there is no such dead letter");
     }

@@ -92,10 +92,11 @@ impl Service {
         replies: &mpsc::Sender<Reply>,
     ) -> anyhow::Result<()> {
         let mut audit = match &order {
-            Order::List { .. } | Order::Find(_) => None,
+            Order::List { .. } | Order::Find(_) | Order::Surroundings(_) => None,
             Order::Approve(choice) => Some(Audit::begin(peer, "held approve", choice)),
             Order::Reject(choice) => Some(Audit::begin(peer, "held reject", choice)),
             Order::Enable(users) => Some(Audit::begin(peer, "reconcile enable", users)),
+            Order::Correct(found) => Some(Audit::begin(peer, "reconcile members", found)),
             Order::Reconciled => Some(Audit::begin(peer, "reconcile", &())),
         };
         let (sender, mut answers) = mpsc::channel(ANSWERS);

@@ -7,10 +7,15 @@ use super::{filter::Filter, object::Slot, plan::Plan, schema::Attr, store::Store
 /// How many candidates are looked at before others get their turn at the store.
 pub const SCAN_CHUNK: usize = 8_192;
 
+/// The most values of an attribute at once (`MaxValRange`, MS-ADTS 3.1.1.3.4.6).
+const MOST_VALUES: usize = 1_500;
+
 /// Which attributes a client wants to see.
 #[derive(Debug, Clone)]
 pub struct Selection {
     attrs: Vec<Attr>,
+    /// Attributes of which the values from the so manieth on are wanted.
+    ranges: Vec<(Attr, usize)>,
     all: bool,
     extended: bool,
 }
@@ -26,7 +31,8 @@ impl Selection {
                 attrs.push(attr);
             }
         }
-        Selection { attrs, all, extended: false }
+        let ranges = names.iter().filter_map(|name| range(name)).collect();
+        Selection { attrs, ranges, all, extended: false }
     }
 
     /// Names of objects come with their GUIDs.
@@ -170,6 +176,42 @@ impl Query {
             }
             attributes.push(LdapPartialAttribute { atype: attr.name().to_owned(), vals });
         }
+        for (attr, start) in &self.selection.ranges {
+            attributes.extend(ranged(*attr, *start, self.selection.values(store, slot, *attr)));
+        }
         LdapSearchResultEntry { dn: self.selection.name(store, slot), attributes }
+    }
+}
+
+/// Attribute and first value of `NAME;range=FIRST-*` (MS-ADTS 3.1.1.3.1.3.3).
+fn range(name: &str) -> Option<(Attr, usize)> {
+    let (attr, range) = name.split_once(";range=")?;
+    Some((Attr::parse(attr)?, range.strip_suffix("-*")?.parse().ok()?))
+}
+
+/// The values from `start` on, as many as are told at once; the name says whether these are all.
+fn ranged(attr: Attr, start: usize, values: Vec<Vec<u8>>) -> Option<LdapPartialAttribute> {
+    let last = start + MOST_VALUES - 1;
+    let end = if values.len() > last + 1 { last.to_string() } else { "*".to_owned() };
+    let vals: Vec<_> = values.into_iter().skip(start).take(MOST_VALUES).collect();
+    let atype = format!("{};range={start}-{end}", attr.name());
+    (!vals.is_empty()).then_some(LdapPartialAttribute { atype, vals })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_values_come_in_ranges() {
+        assert_eq!(range("MEMBER;range=1500-*"), Some((Attr::Member, 1500)));
+        assert_eq!((range("member"), range("member;range=0-10")), (None, None));
+        let told = |start| {
+            let values = (0..1_600_u32).map(|value| value.to_be_bytes().to_vec()).collect();
+            ranged(Attr::Member, start, values).map(|it| (it.atype, it.vals.len()))
+        };
+        assert_eq!(told(0), Some(("member;range=0-1499".to_owned(), 1_500)));
+        assert_eq!(told(1_500), Some(("member;range=1500-*".to_owned(), 100)));
+        assert_eq!(told(1_600), None);
     }
 }

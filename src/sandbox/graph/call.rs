@@ -17,7 +17,7 @@ use super::resource::Resource;
 use super::roles::{Action, DirectoryRole, may_act};
 use super::store::Store;
 use super::user::User;
-use super::{deleted, members, users};
+use super::{assignments, deleted, members, users};
 
 /// A call and the tenant it acts on.
 pub(super) struct Call<'c> {
@@ -70,6 +70,7 @@ impl Call<'_> {
             ("DELETE", Resource::DeletedItem(id)) => deleted::purge(self, id),
             ("POST", Resource::Restore(id)) => deleted::restore(self, id),
             ("GET", Resource::Organization) => Ok(self.organization()),
+            ("GET", Resource::RoleAssignments) => assignments::list(self),
             _ => Err(GraphError::method_not_allowed()),
         }
     }
@@ -121,6 +122,10 @@ impl Call<'_> {
             let mut item = user.show(query.select.as_deref());
             if collection != "users" {
                 item.insert("@odata.type".to_owned(), "#microsoft.graph.user".into());
+            }
+            if let Some(manager) = user.manager.filter(|_| query.managers) {
+                let shown = json!({ "@odata.type": "#microsoft.graph.user", "id": manager });
+                item.insert("manager".to_owned(), shown);
             }
             shown.push(Value::Object(item));
         }

@@ -13,12 +13,13 @@
 //! | `connection`, `server`, `exchange` | TCP and HTTP around one request |
 //! | `signin`, `assertion`, `token`, `permissions`, `roles` | who may do what |
 //! | `resource`, `call` | from a path to the function that serves it |
-//! | `users`, `members`, `deleted`, `references` | those functions |
+//! | `users`, `members`, `deleted`, `references`, `assignments` | those functions |
 //! | `changes`, `update` | what a body asks for, and writing it |
 //! | `query`, `filter`, `lexer` | query options |
 //! | `error`, `throttle`, `faults`, `log` | refusals, quotas, faults, the log |
 
 mod assertion;
+mod assignments;
 #[cfg(test)]
 mod bench;
 mod call;
@@ -192,6 +193,18 @@ impl SandboxGraph {
     /// The object ids of a group's members; none if there is no such group.
     pub fn members(&self, group: Uuid) -> Option<BTreeSet<Uuid>> {
         self.shared.state().store.groups.get(&group).map(|group| group.members.clone())
+    }
+
+    /// Puts a user into a group or takes it out, unchecked, as another tool than the relay would.
+    pub fn set_member(&self, group: Uuid, user: Uuid, member: bool) {
+        self.change(|state| {
+            let members = state.store.groups.get_mut(&group).map(|group| &mut group.members);
+            match members {
+                Some(members) if member => drop(members.insert(user)),
+                Some(members) => drop(members.remove(&user)),
+                None => {}
+            }
+        });
     }
 
     /// Replaces the app's permissions; they are in tokens issued from now on, as in Entra.

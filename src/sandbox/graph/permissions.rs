@@ -54,6 +54,13 @@ pub(super) const READ_MEMBERS: Needs = &[
     &["Directory.Read.All"],
     WRITE_ALL,
 ];
+/// Read who holds a directory role.
+pub(super) const READ_ROLES: Needs = &[
+    &["RoleManagement.Read.Directory"],
+    &["RoleManagement.ReadWrite.Directory"],
+    &["RoleManagement.Read.All"],
+    &["Directory.Read.All"],
+];
 /// Add and remove members of groups.
 pub(super) const WRITE_MEMBERS: Needs =
     &[&["GroupMember.ReadWrite.All"], &["Group.ReadWrite.All"], WRITE_ALL];

@@ -1,4 +1,4 @@
-//! The query options of a read.
+//! The query options of a read. Of `$expand` only what the relay asks for is known.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,7 +13,10 @@ use super::properties::Prop;
 const PAGE: usize = 100;
 const LARGEST_PAGE: usize = 999;
 
-/// `$select`, `$filter`, `$top`, `$count` and where a page starts.
+/// The only expansion.
+const MANAGER: &str = "manager($select=id)";
+
+/// `$select`, `$filter`, `$top`, `$count`, `$expand` and where a page starts.
 #[derive(Debug, Default)]
 pub(super) struct Query {
     pub(super) select: Option<Vec<Prop>>,
@@ -21,6 +24,8 @@ pub(super) struct Query {
     pub(super) top: Option<usize>,
     /// Whether to count: asked for, and allowed by the header.
     pub(super) count: bool,
+    /// Whether managers are shown.
+    pub(super) managers: bool,
     /// The last id of the page before.
     pub(super) after: Option<Uuid>,
 }
@@ -31,13 +36,14 @@ impl Query {
     pub(super) fn parse(query: &str, eventual: bool) -> Result<Self, GraphError> {
         let options: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
         let count = eventual && options.iter().any(|(name, v)| name == "$count" && v == "true");
-        let mut parsed = Self { select: None, filter: None, top: None, count, after: None };
+        let mut parsed = Self { count, ..Self::default() };
         for (name, value) in &options {
             match name.as_ref() {
                 "$select" => parsed.select = Some(selection(value)?),
                 "$filter" => parsed.filter = Some(Filter::parse(value, count)?),
                 "$top" => parsed.top = Some(page_size(value)?),
                 "$count" => {}
+                "$expand" if value == MANAGER => parsed.managers = true,
                 "$skiptoken" => parsed.after = Some(skip_token(value)?),
                 other if other.starts_with('$') => {
                     return Err(GraphError::unsupported_query(format!(

@@ -24,6 +24,7 @@ pub(super) enum Resource {
     DeletedItem(String),
     Restore(String),
     Organization,
+    RoleAssignments,
 }
 
 impl Resource {
@@ -56,6 +57,7 @@ impl Resource {
                 Self::Restore(own(id))
             }
             ["organization"] => Self::Organization,
+            ["roleManagement", "directory", "roleAssignments"] => Self::RoleAssignments,
             _ => {
                 let last = segments.last().unwrap_or(&"");
                 return Err(GraphError::malformed(format!(
