@@ -160,7 +160,8 @@ fn attributes(unknown: &[String], hidden: Vec<String>, unseen: Vec<String>, user
 
 /// The mapped attributes and that of the UPN.
 fn mapped(config: &Config) -> Vec<String> {
-    let mut names = Mappings::parse(&config.apply.attributes).unwrap_or_default().attributes();
+    let mappings = Mappings::parse(&config.apply.attributes).unwrap_or_default();
+    let mut names: Vec<_> = mappings.inputs().cloned().collect();
     let upn = config.directory.upn_attribute();
     if !names.iter().any(|name| name.eq_ignore_ascii_case(upn)) {
         names.push(upn.to_owned());

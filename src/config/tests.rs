@@ -73,14 +73,28 @@ apply2: {}
 }
 
 #[test]
-fn what_the_watcher_cannot_tell_yet_is_refused() {
-    let bad = GOOD
+fn a_manager_is_told_as_who_that_is_or_not_at_all() {
+    let good = GOOD
         .replace("mobilePhone: mobile", "surname: \"{{ sn }}, {{ givenName }}\", manager: manager");
+    parse(&good, &[], Role::Run).expect("accepted");
+    let bad = format!("{good}  anonymize: [Manager]\n");
     let told = parse(&bad, &[], Role::Run).expect_err("refused").to_string();
-    for part in ["surname: has several attributes", "apply.attributes.manager: names another user"]
-    {
-        assert!(told.contains(part), "{part:?} is not in\n{told}");
-    }
+    assert!(
+        told.contains("apply.anonymize: \"manager\" names an attribute that names another user"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_persistent_search_is_compared_often_unless_set_otherwise() {
+    let seconds = |source, set: Option<u64>| {
+        let full_read_interval = set.map(std::time::Duration::from_secs);
+        let directory = model::Directory { source, full_read_interval, ..Default::default() };
+        directory.full_read_interval().as_secs()
+    };
+    assert_eq!(seconds(model::Source::Dirsync, None), 24 * 3600);
+    assert_eq!(seconds(model::Source::PersistentSearch, None), 15 * 60);
+    assert_eq!(seconds(model::Source::PersistentSearch, Some(7)), 7);
 }
 
 #[test]

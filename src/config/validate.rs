@@ -338,27 +338,9 @@ fn parking(config: &Config, found: &mut Vec<Problem>) {
 
 /// Both halves need them: the watcher tells what the consumers map.
 fn mappings(config: &Config, found: &mut Vec<Problem>) {
-    let mappings = match Mappings::parse(&config.apply.attributes) {
-        Ok(mappings) => mappings,
-        Err(errors) => {
-            for error in errors {
-                let key = format!("apply.attributes.{}", error.property);
-                found.push(Problem::at(&key, error.what, error.remedy).with_value(error.rule));
-            }
-            return;
-        }
-    };
-    // The consumers could, but the watcher does not tell them enough yet.
-    for mapping in mappings.iter() {
-        let (what, remedy) = if mapping.property.is_reference() {
-            ("names another user, which this version cannot do yet", "leave it out")
-        } else if mapping.inputs().len() > 1 {
-            ("has several attributes, which this version cannot do yet", "name one attribute")
-        } else {
-            continue;
-        };
-        let key = format!("apply.attributes.{}", mapping.property.path());
-        found.push(Problem::at(&key, what, remedy));
+    for error in Mappings::parse(&config.apply.attributes).err().into_iter().flatten() {
+        let key = format!("apply.attributes.{}", error.property);
+        found.push(Problem::at(&key, error.what, error.remedy).with_value(error.rule));
     }
 }
 
@@ -422,7 +404,7 @@ fn intervals(config: &Config, found: &mut Vec<Problem>) {
         ("directory.sweep_interval", config.directory.sweep_interval, Duration::from_millis(100)),
         (
             "directory.full_read_interval",
-            config.directory.full_read_interval,
+            config.directory.full_read_interval(),
             Duration::from_secs(60),
         ),
         ("graph.quota.per", config.graph.quota.per, Duration::from_secs(1)),

@@ -94,6 +94,20 @@ impl Entry {
         }
     }
 
+    /// The same entry with the values that `now` has of these attributes, which is complete.
+    pub fn with_values_of<'a>(
+        &self,
+        now: &Entry,
+        names: impl Iterator<Item = &'a String>,
+    ) -> Entry {
+        let mut entry = self.clone();
+        for name in names {
+            let values = now.values(name).unwrap_or_default().to_vec();
+            entry.attributes.insert(name.to_ascii_lowercase(), values);
+        }
+        entry
+    }
+
     /// The first value as text: outer none if the entry does not speak of the attribute, inner
     /// none if it has no value (or none that is text).
     pub fn text(&self, name: &str) -> Option<Option<String>> {

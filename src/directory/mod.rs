@@ -8,6 +8,7 @@ mod channel;
 mod controller;
 mod dirsync;
 pub mod dn;
+mod domain;
 mod doorbell;
 mod entry;
 mod error;
@@ -33,7 +34,8 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 pub use controller::Confidential;
-pub use dirsync::{ActiveDirectory, Domain};
+pub use dirsync::ActiveDirectory;
+pub use domain::Domain;
 pub use doorbell::{Bell, Ringer};
 pub use entry::{Attributes, Class, Entry};
 pub use error::DirectoryError;
@@ -86,6 +88,12 @@ pub trait Directory: Send {
     /// Whether users are below containers that can be read: else their names alone tell where they
     /// are.
     fn has_containers(&self) -> bool {
+        false
+    }
+
+    /// Whether no cursor outlives its connection: then reading everything is how the source goes on
+    /// after each, and no sign that something was missed.
+    fn forgets(&self) -> bool {
         false
     }
 

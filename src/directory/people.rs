@@ -217,6 +217,23 @@ impl People {
             _ => Err(failed("reading a user", &done)),
         }
     }
+
+    /// The key of what has this name, whatever it is.
+    pub(super) async fn find(
+        &self,
+        session: &mut Session,
+        dn: &str,
+    ) -> Result<Option<Uuid>, DirectoryError> {
+        let query =
+            Query { base: dn, scope: Scope::Base, filter: "(objectClass=*)", ..self.query() };
+        let mut found = None;
+        let done = session.search(query, |entry| found = self.entry(entry.0)).await?;
+        match done.result.rc {
+            code::SUCCESS => Ok(found.map(|entry| entry.object)),
+            code::NO_SUCH_OBJECT | code::INVALID_DN_SYNTAX => Ok(None),
+            _ => Err(failed("looking for an object", &done)),
+        }
+    }
 }
 
 impl Key {

@@ -76,6 +76,10 @@ impl Directory for PersistentSearch {
         self.session.url()
     }
 
+    fn forgets(&self) -> bool {
+        true
+    }
+
     async fn now(&mut self) -> Result<Cursor, DirectoryError> {
         Ok(self.cursor.clone())
     }
@@ -103,6 +107,10 @@ impl Directory for PersistentSearch {
 
     async fn read(&mut self, object: Uuid) -> Result<Option<Entry>, DirectoryError> {
         self.people.read(&mut self.session, object).await
+    }
+
+    async fn find(&mut self, dn: &str) -> Result<Option<Uuid>, DirectoryError> {
+        self.people.find(&mut self.session, dn).await
     }
 
     async fn doorbell(&mut self) -> Result<Option<u64>, DirectoryError> {

@@ -1,11 +1,8 @@
 //! Which kind of server is followed, and how.
 
 use super::{
-    Directory, DirectoryError, Login,
-    dirsync::{ActiveDirectory, Domain},
-    people::People,
-    persistent_search::PersistentSearch,
-    syncrepl::Syncrepl,
+    Directory, DirectoryError, Login, dirsync::ActiveDirectory, domain::Domain, people::People,
+    persistent_search::PersistentSearch, syncrepl::Syncrepl,
 };
 use crate::config::model;
 

@@ -154,6 +154,10 @@ impl Directory for Syncrepl {
         self.people.read(&mut self.session, object).await
     }
 
+    async fn find(&mut self, dn: &str) -> Result<Option<Uuid>, DirectoryError> {
+        self.people.find(&mut self.session, dn).await
+    }
+
     async fn doorbell(&mut self) -> Result<Option<u64>, DirectoryError> {
         Ok(Some(self.feed.as_ref().map_or(0, Feed::arrived)))
     }

@@ -221,7 +221,7 @@ pub enum Detail {
         /// Directory attribute → its values now; an empty list where it was cleared.
         attributes: BTreeMap<String, Vec<String>>,
         /// Attribute that names another user, such as `manager` → who that is; none where it names
-        /// nobody whom the relay looks after, or was cleared.
+        /// no user of this directory that can be read, or was cleared.
         references: BTreeMap<String, Option<Reference>>,
     },
 }

@@ -61,7 +61,11 @@ pub struct MappingError {
 
 /// All mappings of a configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Mappings(Vec<Mapping>);
+pub struct Mappings {
+    mappings: Vec<Mapping>,
+    attributes: Vec<String>,
+    references: Vec<String>,
+}
 
 impl Mappings {
     /// Reads `apply.attributes`. All mappings that cannot work are told at once.
@@ -74,37 +78,59 @@ impl Mappings {
                 Err(error) => errors.push(error),
             }
         }
-        if errors.is_empty() { Ok(Mappings(mappings)) } else { Err(errors) }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let inputs = |references: bool| {
+            once(mappings.iter().filter(|mapping| mapping.property.is_reference() == references))
+        };
+        let (attributes, references) = (inputs(false), inputs(true));
+        Ok(Mappings { mappings, attributes, references })
     }
 
     /// The mappings, in the order of their properties' names.
     pub fn iter(&self) -> impl Iterator<Item = &Mapping> {
-        self.0.iter()
+        self.mappings.iter()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.mappings.is_empty()
     }
 
     /// Attributes whose values are told: the inputs of every property that names nobody else.
     /// Each once, whatever its case.
-    pub fn attributes(&self) -> Vec<String> {
-        once(self.iter().filter(|mapping| !mapping.property.is_reference()))
+    pub fn attributes(&self) -> &[String] {
+        &self.attributes
     }
 
     /// Attributes that name another user and are told as such.
-    pub fn references(&self) -> Vec<String> {
-        once(self.iter().filter(|mapping| mapping.property.is_reference()))
+    pub fn references(&self) -> &[String] {
+        &self.references
     }
 
-    /// What is told together with a change of this attribute: the inputs of every property that
-    /// it is an input of, itself included.
+    /// All attributes that decide a property.
+    pub fn inputs(&self) -> impl Iterator<Item = &String> {
+        self.attributes.iter().chain(&self.references)
+    }
+
+    /// What is told together with a change of this attribute, itself included: the inputs of every
+    /// property that it is an input of, and what is told together with these. So of the inputs of a
+    /// property all are told, or none.
     pub fn companions(&self, attribute: &str) -> Vec<String> {
-        once(self.iter().filter(|mapping| {
-            !mapping.property.is_reference()
-                && mapping.inputs().iter().any(|input| input.eq_ignore_ascii_case(attribute))
-        }))
+        let mut met = BTreeSet::from([attribute.to_ascii_lowercase()]);
+        let mut before = 0;
+        while met.len() > before {
+            before = met.len();
+            for mapping in self.iter().filter(|mapping| !mapping.property.is_reference()) {
+                let inputs = || mapping.inputs().iter().map(|input| input.to_ascii_lowercase());
+                if inputs().any(|input| met.contains(&input)) {
+                    met.extend(inputs());
+                }
+            }
+        }
+        let is_met = |name: &&String| met.contains(&name.to_ascii_lowercase());
+        self.attributes.iter().filter(is_met).cloned().collect()
     }
 }
 
@@ -244,7 +270,7 @@ mod tests {
             ((*name).to_owned(), values.iter().map(|&value| value.to_owned()).collect())
         };
         let mappings = parse(&[(property, rule)]).expect("a mapping");
-        mappings.0[0].value(&attributes.iter().map(own).collect())
+        mappings.mappings[0].value(&attributes.iter().map(own).collect())
     }
 
     #[test]
@@ -252,14 +278,15 @@ mod tests {
         let mappings = parse(&[
             ("displayName", "{{ givenName }} {{ sn }}"),
             ("surname", "SN"),
+            ("mailNickname", "{{ givenName }}{{ initials }}"),
             ("city", "l"),
             ("manager", "manager"),
             ("usageLocation", "{{ 'DE' }}"),
         ])
         .expect("mappings");
-        assert_eq!(mappings.attributes(), ["l", "givenName", "sn"]);
+        assert_eq!(mappings.attributes(), ["l", "givenName", "sn", "initials"]);
         assert_eq!(mappings.references(), ["manager"]);
-        assert_eq!(mappings.companions("Sn"), ["givenName", "sn"]);
+        assert_eq!(mappings.companions("Sn"), ["givenName", "sn", "initials"], "and theirs");
         assert_eq!(mappings.companions("L"), ["l"]);
         assert!(mappings.companions("manager").is_empty());
     }

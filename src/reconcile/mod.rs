@@ -31,7 +31,7 @@ use crate::{
     directory::{Directory, Entry, Link, dn::normalised},
     graph::GraphClient,
     watcher::{
-        diff::{Arrival, Circumstances, Rules, Step, observe, values_of},
+        diff::{Arrival, Circumstances, Rules, Step, observe},
         record::Part,
     },
 };
@@ -183,6 +183,7 @@ impl<'a> Reconciliation<'a> {
     fn person(&self, entry: &Entry) -> Option<Person> {
         let (rules, now) = (self.sides.watcher, Timestamp::now());
         let groups = self.surroundings.groups_of(entry.object);
+        let references = Default::default();
         let circumstances = Circumstances {
             now,
             arrival: Arrival::Baseline,
@@ -190,6 +191,7 @@ impl<'a> Reconciliation<'a> {
             lockout_duration: self.surroundings.lockout_duration,
             named: &self.surroundings.known.named,
             groups: &groups,
+            references: &references,
         };
         let Step::Change { record, .. } = observe(rules, None, entry, circumstances) else {
             return None;
@@ -199,13 +201,11 @@ impl<'a> Reconciliation<'a> {
             let name = Link::parse(value).map(|link| link.dn.to_owned());
             Some(normalised(&name.unwrap_or_else(|| String::from_utf8_lossy(value).into_owned())))
         });
-        let entry = rules.veil.over(entry);
-        let values = |name: &String| Some((name.clone(), values_of(&entry, name)?));
         Some(Person {
             object: entry.object,
             in_scope: record.part == Part::Inside,
             blocked: record.blocked(now),
-            attributes: rules.mapped.iter().filter_map(values).collect(),
+            attributes: rules.values(entry),
             identity: record.identity,
             groups,
             dn: normalised(&record.dn),

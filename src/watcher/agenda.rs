@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::{
     diff::Arrival,
+    draft::Draft,
     guard::Reading,
-    pipeline::{Draft, Pipeline, WatchError, blocking},
+    pipeline::{Pipeline, WatchError, blocking},
     store::{Due, StoreError},
 };
 use crate::directory::{Directory, Entry};

@@ -1,6 +1,6 @@
 //! One user's change, on its way from the comparison to the outbox.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -15,6 +15,7 @@ use super::{
 use crate::{
     directory::dn::normalised,
     event::{Detail, Kind},
+    mapping::{Attributes, Mappings},
 };
 
 /// What was found of one user, and what is to be told of it.
@@ -42,6 +43,10 @@ pub struct Change {
     pub again: Option<Again>,
     /// Passwords that wait no longer once the details are told.
     pub spent: Vec<Place>,
+    /// The values of all mapped attributes, where one has changed.
+    pub values: Attributes,
+    /// The mapped groups by their normalised names, and whether the user is in them.
+    pub groups: BTreeMap<String, bool>,
 }
 
 impl Change {
@@ -57,7 +62,7 @@ impl Change {
                 Some(loss) => add(loss, u32::from(!self.held.contains_key(&loss))),
                 None => {
                     let (loss, names) = lost(detail);
-                    let fresh = names.filter(|name| !self.holds(loss, name)).count();
+                    let fresh = names.iter().filter(|name| !self.holds(loss, name)).count();
                     add(loss, u32::try_from(fresh).unwrap_or(u32::MAX));
                 }
             }
@@ -83,7 +88,7 @@ impl Change {
                 continue;
             }
             let (loss, names) = lost(&detail);
-            let names: Vec<_> = names.cloned().collect();
+            let names: Vec<String> = names.into_iter().cloned().collect();
             if let Some(batch) = verdict(loss)
                 && !names.is_empty()
             {
@@ -102,22 +107,65 @@ impl Change {
 
     /// What is held was not told.
     fn take_back(&mut self) {
-        let before = self.known.as_ref();
         if self.held.keys().any(|loss| loss.is_of_account()) {
-            self.record.told.blocked = before.and_then(|record| record.told.blocked);
+            self.record.told.blocked = self.known.as_ref().and_then(|record| record.told.blocked);
         }
-        for name in self.held.get(&Loss::Blank).iter().flat_map(|held| &held.names) {
-            let name = name.to_ascii_lowercase();
-            if let Some(told) = before.and_then(|record| record.attributes.get(&name)) {
-                self.record.attributes.insert(name, *told);
-            }
+        let blanked = self.held.get(&Loss::Blank).map(|held| held.names.clone());
+        for name in blanked.iter().flatten() {
+            self.untell(name);
         }
         for group in self.held.get(&Loss::RemoveMember).iter().flat_map(|held| &held.names) {
             let group = normalised(group);
-            if before.is_some_and(|record| record.told.groups.contains(&group)) {
+            if self.known.as_ref().is_some_and(|known| known.told.groups.contains(&group)) {
                 self.record.told.groups.insert(group);
             }
         }
+    }
+
+    /// Adds to the attributes that changed what is told together with them, whatever its value: the
+    /// guard has nothing to say to that. Where one of these is held, all of them wait for it.
+    pub fn accompany(&mut self, mappings: &Mappings) {
+        let mut details = std::mem::take(&mut self.details);
+        for detail in &mut details {
+            let Detail::AttributesModified { attributes, .. } = detail else { continue };
+            let changed: Vec<_> = attributes.keys().cloned().collect();
+            for name in changed {
+                if self.withholds(&name, mappings) {
+                    attributes.remove(&name);
+                    self.untell(&name);
+                    continue;
+                }
+                for name in mappings.companions(&name) {
+                    if let Some(values) = self.values.get(&name) {
+                        attributes.entry(name).or_insert_with(|| values.clone());
+                    }
+                }
+            }
+        }
+        details.retain(|detail| !says_nothing(detail));
+        self.details = details;
+    }
+
+    /// Whether an attribute is held, or one that is told together with it.
+    pub fn withholds(&self, name: &str, mappings: &Mappings) -> bool {
+        let held = self.held.get(&Loss::Blank).map(|held| &held.names);
+        held.is_some_and(|held| {
+            held.contains(name) || mappings.companions(name).iter().any(|name| held.contains(name))
+        })
+    }
+
+    /// An attribute was not told: what the consumers know of it is what they knew.
+    fn untell(&mut self, name: &str) {
+        let name = name.to_ascii_lowercase();
+        let known = self.known.as_ref();
+        match known.and_then(|known| known.attributes.get(&name)) {
+            Some(told) => self.record.attributes.insert(name.clone(), *told),
+            None => self.record.attributes.remove(&name),
+        };
+        match known.and_then(|known| known.references.get(&name)) {
+            Some(told) => self.record.references.insert(name, *told),
+            None => self.record.references.remove(&name),
+        };
     }
 
     /// Takes out of the details what gives access, and out of the record that it was told. Who is to
@@ -188,16 +236,17 @@ fn gives_access(detail: &Detail) -> bool {
 }
 
 /// What a detail takes away that has a name: attributes that lost their value, or a group.
-fn lost(detail: &Detail) -> (Loss, impl Iterator<Item = &String>) {
-    let (loss, attributes, group) = match detail {
-        Detail::AttributesModified { attributes, .. } => (Loss::Blank, Some(attributes), None),
-        Detail::MembershipChanged { group, member: false } => {
-            (Loss::RemoveMember, None, Some(group))
+fn lost(detail: &Detail) -> (Loss, Vec<&String>) {
+    match detail {
+        Detail::AttributesModified { attributes, references } => {
+            let blanked = attributes.iter().filter(|(_, values)| values.is_empty());
+            let cleared = references.iter().filter(|(_, reference)| reference.is_none());
+            let names = blanked.map(|(name, _)| name).chain(cleared.map(|(name, _)| name));
+            (Loss::Blank, names.collect())
         }
-        _ => (Loss::Blank, None, None),
-    };
-    let blanked = attributes.into_iter().flatten().filter(|(_, values)| values.is_empty());
-    (loss, blanked.map(|(name, _)| name).chain(group))
+        Detail::MembershipChanged { group, member: false } => (Loss::RemoveMember, vec![group]),
+        _ => (Loss::Blank, Vec::new()),
+    }
 }
 
 /// Takes these names out of what a detail takes away. False where nothing of it is left.
@@ -205,11 +254,17 @@ fn without(detail: &mut Detail, names: &BTreeSet<String>) -> bool {
     match detail {
         Detail::AttributesModified { attributes, references } => {
             attributes.retain(|name, values| !values.is_empty() || !names.contains(name));
-            !attributes.is_empty() || !references.is_empty()
+            references.retain(|name, reference| reference.is_some() || !names.contains(name));
+            !says_nothing(detail)
         }
         Detail::MembershipChanged { group, member: false } => !names.contains(group),
         _ => true,
     }
+}
+
+fn says_nothing(detail: &Detail) -> bool {
+    matches!(detail, Detail::AttributesModified { attributes, references }
+        if attributes.is_empty() && references.is_empty())
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::{
     named::Named,
     record::{Part, Record, fingerprint},
+    references::Pointing,
     scope::Scope,
     veil::Veil,
 };
@@ -22,7 +23,8 @@ use crate::{
         attributes::{locked_until, parse_uac, sid_text},
         dn::normalised,
     },
-    event::{Detail, Identity, Reason},
+    event::{Detail, Identity, Reason, Reference},
+    mapping::Mappings,
 };
 
 /// What the configuration says about telling.
@@ -30,8 +32,8 @@ use crate::{
 pub struct Rules {
     /// The attribute that holds the UPN.
     pub upn_attribute: String,
-    /// Directory attributes that are inputs of mapped properties, spelled as configured.
-    pub mapped: Vec<String>,
+    /// Which properties follow which attributes.
+    pub mappings: Mappings,
     /// Who takes part.
     pub scope: Scope,
     /// What hides values.
@@ -56,6 +58,13 @@ impl Rules {
     /// What decides who takes part and whose memberships are told, to be compared with later.
     pub fn configuration(&self) -> String {
         format!("{:?} {:?} {}", self.scope, self.groups, self.count_lockouts)
+    }
+
+    /// The values of the mapped attributes that an entry speaks of, as they travel.
+    pub fn values(&self, entry: &Entry) -> BTreeMap<String, Vec<String>> {
+        let entry = self.veil.over(entry);
+        let value = |name: &String| Some((name.clone(), values_of(&entry, name)?));
+        self.mappings.attributes().iter().filter_map(value).collect()
     }
 }
 
@@ -87,6 +96,17 @@ pub enum Step {
     },
 }
 
+impl Step {
+    /// The same, but nothing is told or noted of the mapped attributes.
+    pub fn without_attributes(self, known: Option<&Record>) -> Step {
+        let Step::Change { mut record, mut details } = self else { return self };
+        details.retain(|detail| !matches!(detail, Detail::AttributesModified { .. }));
+        record.attributes = known.map(|known| known.attributes.clone()).unwrap_or_default();
+        record.references = known.map(|known| known.references.clone()).unwrap_or_default();
+        Step::Change { record, details }
+    }
+}
+
 /// The outside circumstances of an observation.
 #[derive(Debug, Clone, Copy)]
 pub struct Circumstances<'a> {
@@ -103,6 +123,8 @@ pub struct Circumstances<'a> {
     pub named: &'a Named,
     /// The configured groups that the user is in, directly or through others.
     pub groups: &'a BTreeSet<Uuid>,
+    /// Attribute that names another user → whom, where that is not what the ledger knows.
+    pub references: &'a BTreeMap<String, Pointing>,
 }
 
 /// Compares an entry with what the ledger knew of its object.
@@ -162,12 +184,12 @@ pub fn blocked(reason: Reason) -> Detail {
 }
 
 /// The values of an attribute as they travel; none if the entry does not speak of it.
-pub fn values_of(entry: &Entry, name: &str) -> Option<Vec<String>> {
+fn values_of(entry: &Entry, name: &str) -> Option<Vec<String>> {
     Some(entry.values(name)?.iter().map(|value| printable(value)).collect())
 }
 
-/// None if the entry does not speak of it.
-fn is_deleted(entry: &Entry) -> Option<bool> {
+/// Whether the object is a tombstone or in the recycle bin; none if the entry does not speak of it.
+pub fn is_deleted(entry: &Entry) -> Option<bool> {
     let value = entry.text("isDeleted")?;
     Some(value.is_some_and(|text| text.eq_ignore_ascii_case("TRUE")))
 }
@@ -185,6 +207,7 @@ fn suffices(entry: &Entry) -> bool {
 struct Findings {
     password_changed: bool,
     attributes: BTreeMap<String, Vec<String>>,
+    references: BTreeMap<String, Option<Reference>>,
 }
 
 fn merge(
@@ -196,23 +219,10 @@ fn merge(
     let entry = &*rules.veil.over(entry);
     let mut record = Record { deleted: false, ..old.clone() };
     let mut findings = Findings::default();
-    let text = |field: &mut Option<String>, name: &str| {
-        if let Some(value) = entry.text(name) {
-            *field = value;
-        }
-    };
-    let Identity { sam_account_name, user_principal_name, employee_id, sid, anchor } =
-        &mut record.identity;
-    text(sam_account_name, "sAMAccountName");
-    text(user_principal_name, &rules.upn_attribute);
-    text(employee_id, "employeeID");
-    text(&mut record.name, "name");
-    if let Some(values) = entry.values("objectSid") {
-        *sid = values.first().and_then(|bytes| sid_text(bytes));
+    if let Some(name) = entry.text("name") {
+        record.name = name;
     }
-    if let Some(values) = entry.values("mS-DS-ConsistencyGuid") {
-        *anchor = values.first().filter(|v| !v.is_empty()).map(|v| BASE64_STANDARD.encode(v));
-    }
+    identify(rules, entry, &mut record.identity);
     record.parent = entry.parent().or(record.parent);
     if !entry.dn.is_empty() {
         record.dn.clone_from(&entry.dn);
@@ -240,9 +250,13 @@ fn merge(
     };
     findings.password_changed = password_changed(old, &record, entry, circumstances);
     if record.part != Part::Inside {
+        let left = record.part == Part::Left;
+        if left && record.told.name.is_none() && is_renamed(&old.identity, &record.identity) {
+            record.told.name = Some(Box::new(old.identity.clone()));
+        }
         return (record, findings);
     }
-    for name in &rules.mapped {
+    for name in rules.mappings.attributes() {
         let Some(values) = entry.values(name) else { continue };
         let key = name.to_ascii_lowercase();
         let print = (!values.is_empty()).then(|| fingerprint(values));
@@ -255,7 +269,42 @@ fn merge(
         };
         findings.attributes.insert(name.clone(), values.iter().map(|v| printable(v)).collect());
     }
+    for (name, pointing) in circumstances.references {
+        let key = name.to_ascii_lowercase();
+        let before = old.references.get(&key).and_then(|referred| referred.object);
+        match pointing.referred {
+            Some(referred) => record.references.insert(key, referred),
+            None => record.references.remove(&key),
+        };
+        if before != pointing.object() {
+            findings.references.insert(name.clone(), pointing.reference.clone());
+        }
+    }
     (record, findings)
+}
+
+/// How the user of an entry is known, as far as the entry tells.
+pub fn identify(rules: &Rules, entry: &Entry, identity: &mut Identity) {
+    let text = |field: &mut Option<String>, name: &str| {
+        if let Some(value) = entry.text(name) {
+            *field = value;
+        }
+    };
+    let Identity { sam_account_name, user_principal_name, employee_id, sid, anchor } = identity;
+    text(sam_account_name, "sAMAccountName");
+    text(user_principal_name, &rules.upn_attribute);
+    text(employee_id, "employeeID");
+    if let Some(values) = entry.values("objectSid") {
+        *sid = values.first().and_then(|bytes| sid_text(bytes));
+    }
+    if let Some(values) = entry.values("mS-DS-ConsistencyGuid") {
+        *anchor = values.first().filter(|v| !v.is_empty()).map(|v| BASE64_STANDARD.encode(v));
+    }
+}
+
+/// Whether consumers have to be told under which name they find the user from now on.
+fn is_renamed(before: &Identity, now: &Identity) -> bool {
+    before.user_principal_name != now.user_principal_name || before.anchor != now.anchor
 }
 
 /// A listed `unicodePwd` with a `pwdLastSet` that is known already is an entry told again, not a
@@ -323,10 +372,8 @@ fn tell(
         details.extend(state.filter(|_| told != state).map(blocked));
         return changed(old, record, details);
     }
-    if old.identity.user_principal_name != record.identity.user_principal_name
-        || old.identity.anchor != record.identity.anchor
-    {
-        let previous = Box::new(old.identity.clone());
+    let previous = record.told.name.take().unwrap_or_else(|| Box::new(old.identity.clone()));
+    if is_renamed(&previous, &record.identity) {
         details.push(Detail::UserRenamed { previous });
     }
     // A reason that gives way to another is told: a consumer may ignore the one and not the other.
@@ -367,8 +414,9 @@ fn memberships(
     [joined, left]
 }
 
-fn modified(Findings { attributes, .. }: Findings) -> Option<Detail> {
-    (!attributes.is_empty()).then_some(Detail::modified(attributes))
+fn modified(Findings { attributes, references, .. }: Findings) -> Option<Detail> {
+    (!attributes.is_empty() || !references.is_empty())
+        .then_some(Detail::AttributesModified { attributes, references })
 }
 
 fn changed(old: &Record, record: Record, details: Vec<Detail>) -> Step {

@@ -14,8 +14,9 @@ pub use self::{
 };
 use super::{
     diff::Arrival,
+    draft::Draft,
     guard::{Counts, Loss, Reading},
-    pipeline::{Draft, Pipeline, WatchError, blocking},
+    pipeline::{Pipeline, WatchError, blocking},
     store::{Batch, Store, StoreError},
 };
 use crate::{
@@ -58,10 +59,14 @@ pub fn reject(store: &Store, choice: &Choice, now: jiff::Timestamp) -> Result<us
                 record.told.blocked = record.blocked_to_consumers(now);
             }
             for name in &held.names {
-                match loss {
-                    Loss::RemoveMember => record.told.groups.remove(&normalised(name)),
-                    _ => record.attributes.remove(&name.to_ascii_lowercase()).is_some(),
-                };
+                if *loss == Loss::RemoveMember {
+                    record.told.groups.remove(&normalised(name));
+                    continue;
+                }
+                record.attributes.remove(&name.to_ascii_lowercase());
+                record.references.remove(&name.to_ascii_lowercase());
+                // What is told together with it has waited for it.
+                change.postponed.insert(*object, now);
             }
         }
         change.records.insert(*object, record);

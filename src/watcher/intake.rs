@@ -15,8 +15,9 @@ use uuid::Uuid;
 
 use super::{
     diff::Arrival,
+    draft::Draft,
     guard::Reading,
-    pipeline::{Draft, Pipeline, WatchError},
+    pipeline::{Pipeline, WatchError},
     refresh::Again,
 };
 use crate::{
@@ -221,11 +222,19 @@ impl Draft<'_> {
         &mut self,
         directory: &mut dyn Directory,
         entry: &Entry,
-        again: Again,
+        mut again: Again,
     ) -> Result<(), WatchError> {
         if let Some(mut change) = self.compare(directory, entry, Arrival::Created).await? {
             if again.asked() && change.takes_part {
                 change.tell_blocked();
+            }
+            for name in again.references(&self.pipeline.rules) {
+                let named = change.record.references.get(&name.to_ascii_lowercase());
+                let reference = match named.and_then(|referred| referred.object) {
+                    Some(object) => self.reference(directory, object).await?,
+                    None => None,
+                };
+                again.refer(name, reference);
             }
             change.again = Some(again);
             self.changes.push(change);

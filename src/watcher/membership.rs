@@ -8,8 +8,9 @@ use uuid::Uuid;
 
 use super::{
     diff::Arrival,
+    draft::Draft,
     guard::Reading,
-    pipeline::{Draft, Pipeline, WatchError, blocking},
+    pipeline::{Pipeline, WatchError, blocking},
     record::Record,
     store::Batch,
 };

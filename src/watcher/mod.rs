@@ -1,7 +1,7 @@
 //! The watcher: observe → diff → guard → publish → commit. One per directory.
 //!
 //! [`diff`], [`guard`] and [`refresh`] are the pure core, [`store`] the memory, [`pipeline`] the
-//! order of steps that loses nothing, [`footing`] and [`resync`] what follows where the cursor cannot
+//! order of steps that loses nothing, `draft` a batch in the making, [`footing`] and [`resync`] what follows where the cursor cannot
 //! be trusted, [`intake`] where others ask for a user to be told again, [`orders`] where an operator
 //! gives orders, [`held`] what becomes of what the guard stopped, and [`membership`] what follows where
 //! Entra has other members; this file keeps them running.
@@ -12,6 +12,7 @@ mod census;
 pub mod change;
 mod clock;
 pub mod diff;
+mod draft;
 pub mod footing;
 pub mod guard;
 pub mod held;
@@ -22,6 +23,7 @@ pub mod orders;
 pub mod passwords;
 pub mod pipeline;
 pub mod record;
+pub mod references;
 pub mod refresh;
 pub mod resync;
 pub mod scope;
@@ -111,7 +113,7 @@ pub fn rules(config: &Config) -> Result<Rules, SecretError> {
     Ok(Rules {
         upn_attribute: config.directory.upn_attribute().to_owned(),
         // A configuration with mappings that cannot be read is refused before.
-        mapped: Mappings::parse(&config.apply.attributes).unwrap_or_default().attributes(),
+        mappings: Mappings::parse(&config.apply.attributes).unwrap_or_default(),
         scope: Scope::from_config(&config.scope),
         groups: config.apply.groups.keys().cloned().collect(),
         count_lockouts: config.directory.treat_lockout_as_disabled,
@@ -121,12 +123,12 @@ pub fn rules(config: &Config) -> Result<Rules, SecretError> {
 
 /// What is read of the directory, as the configuration says.
 pub fn followed(config: &Config) -> Source {
-    let mapped = Mappings::parse(&config.apply.attributes).unwrap_or_default().attributes();
+    let mappings = Mappings::parse(&config.apply.attributes).unwrap_or_default();
     let lockout = ["lockoutTime", "lockoutDuration"]
         .into_iter()
         .filter(|_| config.directory.treat_lockout_as_disabled);
     let upn = config.directory.upn_attribute();
-    let read = mapped.iter().map(String::as_str).chain([upn]).chain(lockout);
+    let read = mappings.inputs().map(String::as_str).chain([upn]).chain(lockout);
     let groups = !config.scope.groups.is_empty() || !config.apply.groups.is_empty();
     Source::from_config(&config.directory, read).with_groups(groups).without(&config.apply.never)
 }
@@ -160,7 +162,7 @@ impl Watcher {
                 store,
                 keys,
                 guard: Guard::from_config(&config.guard),
-                full_read_interval: directory.full_read_interval,
+                full_read_interval: directory.full_read_interval(),
                 settle: directory.failover_settle,
                 census: Census::default(),
                 passwords: config.passwords.enabled.then(|| Passwords {

@@ -13,11 +13,12 @@ use uuid::Uuid;
 
 use super::{
     diff::Arrival,
+    draft::Draft,
     guard::Reading,
     held::{self, BatchSummary, Choice, HeldUser, summaries},
     membership::Membership,
     named::Named,
-    pipeline::{Draft, Pipeline, WatchError},
+    pipeline::{Pipeline, WatchError},
     record::{Part, Record},
     store::{Store, StoreError},
 };

@@ -15,8 +15,9 @@ use uuid::Uuid;
 use super::{
     candidate::{self, Candidate, Handed, Shown},
     diff::Arrival,
+    draft::Draft,
     guard::Reading,
-    pipeline::{Draft, Pipeline, WatchError, blocking},
+    pipeline::{Pipeline, WatchError, blocking},
     record::Record,
     store::{Place, Store, StoreError},
 };

@@ -54,8 +54,21 @@ pub struct Record {
     /// Mapped attribute in lower case → fingerprint of its values. Absent: no value.
     #[serde(rename = "attrs", default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, u64>,
+    /// Mapped attribute that names another user, in lower case → whom. Absent: no value.
+    #[serde(rename = "refs", default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub references: BTreeMap<String, Referred>,
     /// What the consumers know.
     pub told: Told,
+}
+
+/// Whom a value names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Referred {
+    /// objectGUID; none where the value names no user that can be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<Uuid>,
+    /// Fingerprint of the value, for a name that leads to its object only by asking.
+    pub print: u64,
 }
 
 /// Whether a user takes part.
@@ -101,6 +114,9 @@ pub struct Told {
     /// The last value of a password that was told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handed: Option<Handed>,
+    /// How the user was known when it left the scope, where its names have changed since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Box<Identity>>,
 }
 
 impl Told {
@@ -282,7 +298,9 @@ mod tests {
                 password: 3,
                 groups: ["cn=sales".into()].into(),
                 handed: None,
+                name: Some(Box::default()),
             },
+            references: [("manager".into(), Referred { object: None, print: u64::MAX })].into(),
             ..Record::default()
         };
         let bytes = serde_json::to_vec(&record).expect("json");

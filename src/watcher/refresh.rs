@@ -10,13 +10,13 @@ use jiff::Timestamp;
 
 use super::{
     change::Change,
-    diff::{Rules, blocked, blocks, values_of},
-    guard::Loss,
+    diff::{Rules, blocked, blocks},
     record::Part,
 };
 use crate::{
-    directory::Entry,
-    event::{Detail, Event, Kind, Waiting},
+    directory::{Entry, dn::normalised},
+    event::{Detail, Event, Kind, Reference, Waiting},
+    mapping::{Attributes, Mappings},
 };
 
 /// What is to be told again of one user, over all the requests that wait together.
@@ -28,7 +28,9 @@ pub struct Again {
     asked: bool,
     waiting: Option<Waiting>,
     /// The attributes to be told, with their values now.
-    values: BTreeMap<String, Vec<String>>,
+    values: Attributes,
+    /// The same of attributes that name other users.
+    references: BTreeMap<String, Option<Reference>>,
 }
 
 impl Again {
@@ -48,8 +50,14 @@ impl Again {
 
     /// Whether it may tell what gives access.
     pub fn gives_access(&self) -> bool {
-        let gives = |kind| matches!(kind, Kind::AccountEnabled | Kind::PasswordSet);
-        self.originals.iter().any(|event| gives(event.kind()))
+        self.originals.iter().any(|event| {
+            matches!(
+                event.detail,
+                Detail::AccountEnabled { .. }
+                    | Detail::PasswordSet(_)
+                    | Detail::MembershipChanged { member: true, .. }
+            )
+        })
     }
 
     /// Whether somebody asks without an original.
@@ -62,31 +70,42 @@ impl Again {
         self.waiting
     }
 
-    /// Takes the values of the attributes that are to be told from the user as read now. What is
-    /// mapped no longer is left out.
+    /// Takes the values of the attributes that are to be told, and of what is told together with
+    /// them, from the user as read now. What is mapped no longer is left out.
     pub fn read(&mut self, rules: &Rules, entry: &Entry) {
-        let entry = &*rules.veil.over(entry);
-        let named: BTreeSet<_> = self
-            .originals
-            .iter()
-            .filter_map(|event| match &event.detail {
-                Detail::AttributesModified { attributes, .. } => Some(attributes.keys()),
-                _ => None,
-            })
-            .flatten()
-            .map(|name| name.to_ascii_lowercase())
-            .collect();
-        let wanted = rules
-            .mapped
-            .iter()
-            .filter(|name| self.asked || named.contains(&name.to_ascii_lowercase()));
-        self.values =
-            wanted.filter_map(|name| Some((name.clone(), values_of(entry, name)?))).collect();
+        let named = self.attributes_told();
+        let named: BTreeSet<_> =
+            named.iter().flat_map(|name| rules.mappings.companions(name)).collect();
+        self.values = rules.values(entry);
+        self.values.retain(|name, _| self.asked || named.contains(name));
+    }
+
+    /// The attributes that name other users and are to be told.
+    pub fn references(&self, rules: &Rules) -> Vec<String> {
+        let named = self.attributes_told();
+        let wanted = |name: &&String| self.asked || named.contains(&name.to_ascii_lowercase());
+        rules.mappings.references().iter().filter(wanted).cloned().collect()
+    }
+
+    /// Takes whom one of these names now.
+    pub fn refer(&mut self, name: String, reference: Option<Reference>) {
+        self.references.insert(name, reference);
+    }
+
+    /// The attributes of the originals, in lower case.
+    fn attributes_told(&self) -> BTreeSet<String> {
+        let names = self.originals.iter().filter_map(|event| match &event.detail {
+            Detail::AttributesModified { attributes, references } => {
+                Some(attributes.keys().chain(references.keys()))
+            }
+            _ => None,
+        });
+        names.flatten().map(|name| name.to_ascii_lowercase()).collect()
     }
 
     /// What is told, after what `change` tells afresh. It never says what is held, for it goes by
     /// what is taken as told.
-    pub fn details(&self, change: &Change, now: Timestamp) -> Vec<Detail> {
+    pub fn details(&self, change: &Change, mappings: &Mappings, now: Timestamp) -> Vec<Detail> {
         let (record, fresh) = (&change.record, &change.details);
         if !change.takes_part {
             return Vec::new();
@@ -100,6 +119,9 @@ impl Again {
         {
             details.push(blocked(reason));
         }
+        let memberships = self.memberships(change);
+        let left = memberships.iter().filter(|(_, member)| !*member);
+        details.extend(left.map(|(group, _)| membership(group, false)));
         if record.deleted || record.part != Part::Inside {
             return details;
         }
@@ -128,22 +150,50 @@ impl Again {
         {
             details.push(original.detail.clone());
         }
-        details.extend(self.attributes(change));
+        let joined = memberships.iter().filter(|(_, member)| **member);
+        details.extend(joined.map(|(group, _)| membership(group, true)));
+        details.extend(self.attributes(change, mappings));
         details
     }
 
-    fn attributes(&self, change: &Change) -> Option<Detail> {
-        let mut attributes = self.values.clone();
+    /// The groups of the originals that are mapped still, and whether the user is in them: as told,
+    /// and as it is. Where these differ, the change is held or waits, and nothing is told again.
+    fn memberships(&self, change: &Change) -> BTreeMap<&str, bool> {
+        let is_fresh = |wanted: &str| {
+            change.details.iter().any(|detail| match detail {
+                Detail::MembershipChanged { group, .. } => group == wanted,
+                _ => false,
+            })
+        };
+        let groups = self.originals.iter().filter_map(|event| match &event.detail {
+            Detail::MembershipChanged { group, .. } => Some(group.as_str()),
+            _ => None,
+        });
+        let state = |group| {
+            let name = normalised(group);
+            let told = change.record.told.groups.contains(&name);
+            (change.groups.get(&name) == Some(&told) && !is_fresh(group)).then_some((group, told))
+        };
+        groups.filter_map(state).collect()
+    }
+
+    fn attributes(&self, change: &Change, mappings: &Mappings) -> Option<Detail> {
+        let (mut attributes, mut references) = (self.values.clone(), self.references.clone());
         for detail in &change.details {
-            if let Detail::AttributesModified { attributes: fresh, .. } = detail {
-                attributes.retain(|name, _| !fresh.contains_key(name));
+            if let Detail::AttributesModified { attributes: a, references: r } = detail {
+                attributes.retain(|name, _| !a.contains_key(name));
+                references.retain(|name, _| !r.contains_key(name));
             }
         }
-        if let Some(held) = change.held.get(&Loss::Blank) {
-            attributes.retain(|name, _| !held.names.contains(name));
-        }
-        (!attributes.is_empty()).then_some(Detail::modified(attributes))
+        attributes.retain(|name, _| !change.withholds(name, mappings));
+        references.retain(|name, _| !change.withholds(name, mappings));
+        (!attributes.is_empty() || !references.is_empty())
+            .then_some(Detail::AttributesModified { attributes, references })
     }
+}
+
+fn membership(group: &str, member: bool) -> Detail {
+    Detail::MembershipChanged { group: group.to_owned(), member }
 }
 
 fn tells(details: &[Detail], kind: Kind) -> bool {

@@ -165,7 +165,8 @@ impl Pipeline {
     ) -> Result<bool, WatchError> {
         let now = (self.clock)();
         let started = *comparison.started.get_or_insert(now);
-        comparison.passage.waits = Some(later(now, self.settle));
+        // What the changes did not show is not to be trusted at once, unless that is how it goes.
+        comparison.passage.waits = (!directory.forgets()).then(|| later(now, self.settle));
         match std::mem::take(&mut comparison.progress) {
             Progress::Reading(page) => {
                 if page.is_none() {

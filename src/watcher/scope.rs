@@ -120,6 +120,7 @@ mod tests {
             lockout_duration: None,
             named,
             groups,
+            references: &Default::default(),
         };
         scope.includes(user, circumstances)
     }

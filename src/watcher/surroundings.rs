@@ -242,6 +242,9 @@ impl Groups<'_> {
             }
             return Ok(());
         }
+        if is_undeleted(entry) {
+            self.read_again_for(directory, group).await?;
+        }
         if is_undeleted(entry) || entry.attributes.contains_key("member") {
             return self.read(directory, group).await;
         }
@@ -281,13 +284,13 @@ impl Groups<'_> {
         Ok(())
     }
 
-    /// An undeleted user may have its memberships back, or not: nothing is reported of it.
+    /// What is undeleted may have its memberships back, or not: nothing is reported of it.
     async fn read_again_for(
         &mut self,
         directory: &mut dyn Directory,
-        user: Uuid,
+        member: Uuid,
     ) -> Result<(), WatchError> {
-        for group in self.pipeline.store.groups_of(user)? {
+        for group in self.pipeline.store.groups_of(member)? {
             self.read(directory, group).await?;
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! The watcher as a whole, on a directory and a queue that fail as asked.
 
 mod holding;
+mod naming;
 mod passwords;
 mod random;
 mod refreshing;

@@ -64,9 +64,9 @@ pub struct Directory {
     /// DirSync runs at least this often.
     #[serde(with = "humantime_serde")]
     pub sweep_interval: Duration,
-    /// Full enumeration and comparison.
+    /// Full enumeration and comparison; see [`Directory::full_read_interval`].
     #[serde(with = "humantime_serde")]
-    pub full_read_interval: Duration,
+    pub full_read_interval: Option<Duration>,
     /// How long enabling waits after a change of domain controller.
     #[serde(with = "humantime_serde")]
     pub failover_settle: Duration,
@@ -89,7 +89,7 @@ impl Default for Directory {
             doorbell: Doorbell::Auto,
             usn_interval: Duration::from_millis(25),
             sweep_interval: Duration::from_secs(60),
-            full_read_interval: Duration::from_secs(24 * 3600),
+            full_read_interval: None,
             failover_settle: Duration::from_secs(300),
             treat_lockout_as_disabled: false,
         }
@@ -97,6 +97,17 @@ impl Default for Directory {
 }
 
 impl Directory {
+    /// How often everything is read and compared. Who leaves the filter of a persistent search
+    /// leaves without a word, so there it is done often unless set otherwise.
+    pub fn full_read_interval(&self) -> Duration {
+        const QUARTER: Duration = Duration::from_secs(15 * 60);
+        const DAY: Duration = Duration::from_secs(24 * 3600);
+        self.full_read_interval.unwrap_or(match self.source {
+            Source::PersistentSearch => QUARTER,
+            Source::Dirsync | Source::Syncrepl | Source::Sandbox => DAY,
+        })
+    }
+
     /// The attribute that holds the UPN.
     pub fn upn_attribute(&self) -> &str {
         match (self.upn_attribute.as_str(), self.source) {

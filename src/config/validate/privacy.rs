@@ -34,11 +34,19 @@ pub fn problems(config: &Config, role: Role, found: &mut Vec<Problem>) {
         }
     }
     let mappings = Mappings::parse(&apply.attributes).unwrap_or_default();
-    for name in mappings.attributes().iter().chain(&mappings.references()) {
+    for name in mappings.inputs() {
         if apply.never.iter().any(|never| never.eq_ignore_ascii_case(name)) {
             let what = "names an attribute that apply.attributes sends";
             let remedy = "take it out of one of the two";
             found.push(Problem::at("apply.never", what, remedy).with_value(name));
+        }
+    }
+    for name in mappings.references() {
+        if apply.anonymize.iter().any(|hidden| hidden.eq_ignore_ascii_case(name)) {
+            let what =
+                "names an attribute that names another user, of whom a hash would tell nothing";
+            let remedy = "take it out of one of apply.anonymize and apply.attributes";
+            found.push(Problem::at("apply.anonymize", what, remedy).with_value(name));
         }
     }
     if role.watches() && !apply.anonymize.is_empty() && apply.anonymize_key_file.is_none() {

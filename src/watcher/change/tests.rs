@@ -39,6 +39,8 @@ fn change(before: &[&str], now: &[&str], details: Vec<Detail>) -> Change {
         approved: BTreeSet::new(),
         again: None,
         spent: Vec::new(),
+        values: BTreeMap::new(),
+        groups: BTreeMap::new(),
     }
 }
 

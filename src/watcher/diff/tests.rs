@@ -6,7 +6,7 @@ use crate::config::model;
 fn rules() -> Rules {
     Rules {
         upn_attribute: "userPrincipalName".into(),
-        mapped: vec!["title".into(), "telephoneNumber".into()],
+        mappings: mappings(&[("jobTitle", "title"), ("businessPhones", "telephoneNumber")]),
         scope: Scope::from_config(&model::Scope::default()),
         veil: Default::default(),
         groups: Vec::new(),
@@ -14,9 +14,15 @@ fn rules() -> Rules {
     }
 }
 
+fn mappings(mappings: &[(&str, &str)]) -> Mappings {
+    let own = |(property, rule): &(&str, &str)| ((*property).into(), (*rule).into());
+    Mappings::parse(&mappings.iter().map(own).collect()).expect("mappings")
+}
+
 fn circumstances() -> Circumstances<'static> {
     static NAMED: LazyLock<Named> = LazyLock::new(Named::default);
     static GROUPS: BTreeSet<Uuid> = BTreeSet::new();
+    static REFERENCES: BTreeMap<String, Pointing> = BTreeMap::new();
     Circumstances {
         now: Timestamp::from_second(1_700_000_000).expect("in range"),
         arrival: Arrival::Created,
@@ -24,6 +30,7 @@ fn circumstances() -> Circumstances<'static> {
         lockout_duration: None,
         named: &NAMED,
         groups: &GROUPS,
+        references: &REFERENCES,
     }
 }
 
@@ -267,6 +274,24 @@ fn leaving_the_scope_is_told_once_and_what_follows_outside_is_not() {
     back.attributes.insert("title".into(), vec![b"Lead".to_vec()]);
     let (_, details) = told(&outside, &back);
     assert_eq!(details, [Detail::AccountDisabled { reason: Reason::Disabled }, title("Lead")]);
+}
+
+#[test]
+fn a_name_that_changed_outside_is_told_on_return() {
+    let off = delta(&[("userAccountControl", &["514"])]);
+    let (left, _) = told_by(&excluding(), &known("512"), &off);
+    let renamed = delta(&[("userPrincipalName", &["ada@x"])]);
+    let (left, details) = told_by(&excluding(), &left, &renamed);
+    assert_eq!(details, []);
+    let mut back = alice("512");
+    back.attributes.insert("userprincipalname".into(), vec![b"ada@x".to_vec()]);
+    let (inside, details) = told(&left, &back);
+    let previous = Box::new(known("512").identity);
+    let enabled = Detail::AccountEnabled { ended: Reason::Disabled };
+    assert_eq!(details, [Detail::UserRenamed { previous }, enabled.clone()]);
+    assert_eq!(told(&inside, &back).1, [], "once");
+    let (_, details) = told(&left, &alice("512"));
+    assert_eq!(details, [enabled], "as it was");
 }
 
 #[test]

@@ -27,6 +27,7 @@ enum Op {
     Expire(usize, bool),
     Password(usize),
     Title(usize, u8),
+    City(usize, u8),
     Rename(usize, u8),
     Delete(usize),
     /// Asks for a user to be told again: on account of these of the events told of it, with one
@@ -43,7 +44,11 @@ impl Op {
     fn index(&self) -> usize {
         match *self {
             Op::Create(i) | Op::Control(i, _) | Op::Expire(i, _) | Op::Password(i) => i,
-            Op::Title(i, _) | Op::Rename(i, _) | Op::Delete(i) | Op::Refresh(i, ..) => i,
+            Op::Title(i, _)
+            | Op::City(i, _)
+            | Op::Rename(i, _)
+            | Op::Delete(i)
+            | Op::Refresh(i, ..) => i,
             Op::Approve | Op::Follow | Op::LoseCursor | Op::FailOver => 0,
         }
     }
@@ -70,6 +75,10 @@ impl World {
                 let value = (value > 0).then(|| format!("title {value}"));
                 self.set(index, "title", value.as_deref());
             }
+            Op::City(index, value) => {
+                let value = (value > 0).then(|| format!("city {value}"));
+                self.set(index, "l", value.as_deref());
+            }
             Op::Rename(index, value) => {
                 self.set(index, "userprincipalname", Some(&format!("name{value}@x")));
             }
@@ -90,6 +99,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (user.clone(), any::<bool>()).prop_map(|(i, past)| Op::Expire(i, past)),
         2 => user.clone().prop_map(Op::Password),
         2 => (user.clone(), 0..3_u8).prop_map(|(i, value)| Op::Title(i, value)),
+        1 => (user.clone(), 0..2_u8).prop_map(|(i, value)| Op::City(i, value)),
         1 => (user.clone(), 0..2_u8).prop_map(|(i, value)| Op::Rename(i, value)),
         1 => user.clone().prop_map(Op::Delete),
         3 => (user, prop::collection::vec(0..100_usize, 0..3), prop::bool::weighted(0.1))
@@ -119,6 +129,8 @@ struct Belief {
     /// Created disabled: the event does not say why.
     vague: bool,
     title: Option<String>,
+    /// Told with the title, for there is a template of both.
+    city: Option<String>,
     upn: Option<String>,
     passwords: usize,
     /// Of each lane.
@@ -156,9 +168,10 @@ fn believe(belief: &mut Belief, event: &Event, asked: bool) {
             belief.vague = !enabled;
         }
         Detail::AttributesModified { attributes, .. } => {
-            let title = attributes["title"].first().cloned();
-            assert_eq!(belief.title == title, again, "{event:?} {belief:?}");
-            belief.title = title;
+            let [title, city] = ["title", "l"].map(|name| attributes[name].first().cloned());
+            let is_known = belief.title == title && belief.city == city;
+            assert_eq!(is_known, again, "{event:?} {belief:?}");
+            (belief.title, belief.city) = (title, city);
         }
         Detail::PasswordChanged { .. } => belief.passwords += usize::from(!again),
         Detail::UserRenamed { previous } if !again => {
@@ -238,6 +251,7 @@ fn settle(bench: &Bench) {
 fn check(ops: &[Op], fates: Vec<Fate>, guard: model::Guard) {
     let mut bench = Bench::new(guard);
     bench.settle = Duration::from_secs(10);
+    bench.mappings = mappings(&[("jobTitle", "title"), ("officeLocation", "{{ title }} {{ l }}")]);
     for index in 0..USERS - 1 {
         bench.lock().create(index);
     }
@@ -290,8 +304,10 @@ fn check(ops: &[Op], fates: Vec<Fate>, guard: model::Guard) {
         let belief = &known[&(object.as_u128() as usize - 1)];
         let record = bench.store.record(object).expect("store").expect("held, so known");
         assert_eq!(belief.blocked.is_some(), record.told.blocked.is_some(), "{held:?}");
-        let blank = held.contains_key(&guard::Loss::Blank);
-        assert!(!blank || belief.title.is_some(), "held, so not told");
+        for name in held.get(&guard::Loss::Blank).iter().flat_map(|held| &held.names) {
+            let believed = if name == "l" { &belief.city } else { &belief.title };
+            assert!(believed.is_some(), "held, so not told");
+        }
     }
     while bench.approve() {}
     assert_eq!(bench.store.held_users().expect("store"), 0);
@@ -317,6 +333,7 @@ fn compare(bench: &Bench, beliefs: &BTreeMap<usize, Belief>, sets: &[usize; USER
         assert_eq!(belief.blocked.is_some(), disabled || expired, "user {index}");
         assert_eq!(belief.upn.as_deref(), world.is(index, "userprincipalname"), "user {index}");
         assert_eq!(belief.title.as_deref(), world.is(index, "title"), "user {index}");
+        assert_eq!(belief.city.as_deref(), world.is(index, "l"), "user {index}");
         if index < USERS - 1 {
             assert!(belief.passwords <= sets, "user {index}");
             assert!(belief.passwords > 0 || sets == 0, "user {index}");

@@ -2,15 +2,18 @@
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use uuid::Uuid;
 
 use super::world::*;
 use crate::{
     config::model,
+    directory::dn::normalised,
     event::{Detail, Event, Kind, Reason, Waiting},
     queue::{
         Message,
         refresh::{RefreshRequest, Why},
     },
+    watcher::store::Surroundings,
 };
 
 const WAITING: Waiting = Waiting { since: Timestamp::UNIX_EPOCH, attempt: 7 };
@@ -181,4 +184,99 @@ fn who_is_unknown_enters_if_the_directory_has_it() {
     let mut events = tell(&bench, &[OFF]);
     events[0].object = object(9);
     assert_eq!(told_again(&bench, &events), []);
+}
+
+const SALES: &str = "CN=Sales,DC=x";
+const SALES_OBJECT: Uuid = Uuid::from_u128(77);
+
+/// Where a group is followed.
+fn bench_of_group(guard: model::Guard) -> Bench {
+    let mut bench = Bench::new(guard);
+    bench.groups = vec![SALES.into()];
+    bench.lock().create(0);
+    assert!(bench.run(), "the baseline");
+    let sales = Surroundings {
+        named: [(normalised(SALES), SALES_OBJECT)].into(),
+        groups: [SALES_OBJECT].into(),
+        established: [SALES_OBJECT].into(),
+        ..Surroundings::default()
+    };
+    bench.store.surround(&sales).expect("store");
+    bench
+}
+
+/// The first user joins or leaves the group.
+fn join(bench: &Bench, member: bool) -> Vec<Event> {
+    let change = Surroundings {
+        members: [((SALES_OBJECT, object(0)), member)].into(),
+        again: [object(0)].into(),
+        ..Surroundings::default()
+    };
+    bench.store.surround(&change).expect("store");
+    assert!(bench.run());
+    bench.told()
+}
+
+fn membership(member: bool) -> Detail {
+    Detail::MembershipChanged { group: SALES.into(), member }
+}
+
+#[test]
+fn a_membership_is_told_again_as_it_is_by_then() {
+    let bench = bench_of_group(model::Guard::default());
+    let joined = join(&bench, true);
+    assert_eq!(details(&joined), [membership(true)]);
+    assert_eq!(details(&told_again(&bench, &joined)), [membership(true)]);
+    let left = join(&bench, false);
+    assert_eq!(details(&left), [membership(false)]);
+    let both = [&joined[..], &left[..]].concat();
+    assert_eq!(details(&told_again(&bench, &joined)), [membership(false)], "none any more");
+    assert_eq!(details(&told_again(&bench, &both)), [membership(false)], "once");
+    let again = join(&bench, true);
+    assert_eq!(details(&told_again(&bench, &left)), details(&again));
+    bench.set(0, "isdeleted", Some("TRUE"));
+    assert!(bench.run());
+    bench.told();
+    assert_eq!(told_again(&bench, &joined), [], "deleted");
+}
+
+#[test]
+fn who_left_a_group_unseen_or_held_does_not_join_it_again() {
+    let guard = model::Guard { max_member_removals: 0, ..model::Guard::default() };
+    let bench = bench_of_group(guard);
+    let joined = join(&bench, true);
+    assert_eq!(details(&joined), [membership(true)]);
+    assert_eq!(join(&bench, false), [], "held");
+    assert_eq!(told_again(&bench, &joined), []);
+}
+
+#[test]
+fn a_manager_and_the_attributes_of_a_template_are_told_again_as_they_are() {
+    let mut bench = Bench::new(model::Guard::default());
+    bench.mappings =
+        mappings(&[("displayName", "{{ givenName }} {{ sn }}"), ("manager", "manager")]);
+    for index in 0..3 {
+        bench.lock().create(index);
+    }
+    assert!(bench.run(), "the baseline");
+    let link = |index| format!("<GUID={}>;CN=boss", object(index));
+    let named = tell(&bench, &[("givenname", "Ada")]);
+    let managed = tell(&bench, &[("manager", &link(1))]);
+    bench.lock().set_unseen(0, "sn", Some("King"));
+    let last = tell(&bench, &[("manager", &link(2))]);
+    let told = told_again(&bench, &managed);
+    let Detail::AttributesModified { attributes, references } = &told[0].detail else {
+        panic!("{told:?}");
+    };
+    assert_eq!(attributes["sn"], ["King"], "found on the way");
+    assert_eq!(attributes.len(), 2);
+    assert!(references.is_empty(), "nothing new of the manager");
+    assert_eq!(details(&told[1..]), details(&last), "the manager by then");
+    let told = told_again(&bench, &named);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(matches!(&told[0].detail, Detail::AttributesModified { attributes, references }
+        if attributes.len() == 2 && references.is_empty()));
+    let told = told_again(&bench, &[]);
+    assert!(matches!(&told[0].detail, Detail::AttributesModified { attributes, references }
+        if attributes.len() == 2 && references.len() == 1));
 }

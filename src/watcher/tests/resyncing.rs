@@ -143,3 +143,23 @@ fn now_and_then_everything_is_compared_and_a_disable_does_not_wait_for_it() {
     let told: Vec<_> = bench.told().into_iter().map(|event| event.object).collect();
     assert_eq!(told, [object(7)]);
 }
+
+#[test]
+fn where_no_cursor_outlives_its_connection_who_was_let_in_meanwhile_does_not_wait() {
+    for (forgets, server, waits) in
+        [(false, "", true), (true, "", false), (true, "ldap://another", true)]
+    {
+        let bench = bench(2);
+        bench.set(0, OFF.0, OFF.1);
+        assert_eq!(told(&bench), [disabled(0)]);
+        bench.lock().forgets = forgets;
+        bench.lock().replica.server = server.into();
+        bench.set(0, ON.0, ON.1);
+        bench.lock().forget_cursors();
+        let at_once = told(&bench);
+        assert_eq!(at_once.is_empty(), waits, "{forgets} {server:?}");
+        bench.sleep(SETTLE);
+        let later = told(&bench);
+        assert_eq!([at_once, later].concat(), [enabled(0)], "{forgets} {server:?}");
+    }
+}

@@ -1,6 +1,6 @@
 //! A directory and a queue in memory, with faults, and a watcher's pipeline between them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{
     Mutex,
     atomic::{AtomicI64, Ordering},
@@ -57,6 +57,10 @@ pub(super) struct World {
     pub(super) time: Option<i64>,
     /// Whether nobody is shown, as to an account that lost its rights.
     pub(super) hidden: bool,
+    /// Groups and their direct members.
+    pub(super) groups: BTreeMap<Uuid, BTreeSet<Uuid>>,
+    /// Whether no cursor outlives its connection.
+    pub(super) forgets: bool,
     /// Cursors before this one are rejected.
     oldest_cursor: u64,
 }
@@ -65,6 +69,11 @@ pub(super) type Shared = Arc<Mutex<World>>;
 
 pub(super) fn object(index: usize) -> Uuid {
     Uuid::from_u128(index as u128 + 1)
+}
+
+/// Its distinguished name.
+pub(super) fn name(object: Uuid) -> String {
+    format!("CN={object}")
 }
 
 impl World {
@@ -134,7 +143,7 @@ impl World {
             })
             .collect();
         let complete = after.is_none();
-        Some((newest, Entry { object, dn: format!("CN={object}"), attributes, complete }))
+        Some((newest, Entry { object, dn: name(object), attributes, complete }))
     }
 }
 
@@ -165,6 +174,21 @@ impl FakeDirectory {
 impl Directory for FakeDirectory {
     fn server(&self) -> &str {
         "fake"
+    }
+
+    fn forgets(&self) -> bool {
+        self.0.lock().expect("lock").forgets
+    }
+
+    async fn find(&mut self, dn: &str) -> Result<Option<Uuid>, DirectoryError> {
+        let world = self.0.lock().expect("lock");
+        let is_named = |index: &usize| world.alive(*index) && name(object(*index)) == dn;
+        Ok((0..MOST).find(is_named).map(object))
+    }
+
+    async fn members(&mut self, group: Uuid) -> Result<Option<Vec<Uuid>>, DirectoryError> {
+        let world = self.0.lock().expect("lock");
+        Ok(world.groups.get(&group).map(|members| members.iter().copied().collect()))
     }
 
     fn replica(&self) -> Replica {
@@ -302,6 +326,12 @@ impl Receipt for FakeReceipt {
     }
 }
 
+/// Reads `apply.attributes`.
+pub(super) fn mappings(mappings: &[(&str, &str)]) -> Mappings {
+    let own = |(property, rule): &(&str, &str)| ((*property).into(), (*rule).into());
+    Mappings::parse(&mappings.iter().map(own).collect()).expect("mappings")
+}
+
 /// A watcher's work on a world.
 pub(super) struct Bench {
     pub(super) world: Shared,
@@ -311,6 +341,10 @@ pub(super) struct Bench {
     /// How long whatever gives access waits.
     pub(super) settle: Duration,
     pub(super) passwords: Option<Passwords>,
+    /// Which properties follow which attributes.
+    pub(super) mappings: Mappings,
+    /// The groups whose members are told of.
+    pub(super) groups: Vec<String>,
     time: Arc<AtomicI64>,
 }
 
@@ -323,6 +357,8 @@ impl Bench {
             guard,
             settle: Duration::ZERO,
             passwords: None,
+            mappings: mappings(&[("jobTitle", "title")]),
+            groups: Vec::new(),
             time: Arc::default(),
         }
     }
@@ -373,10 +409,10 @@ impl Bench {
             source: "ldap:///dc=x".into(),
             rules: Rules {
                 upn_attribute: "userPrincipalName".into(),
-                mapped: vec!["title".into()],
+                mappings: self.mappings.clone(),
                 scope: Scope::default(),
                 veil: Default::default(),
-                groups: Vec::new(),
+                groups: self.groups.clone(),
                 count_lockouts: false,
             },
             store: self.store.clone(),
