@@ -25,6 +25,7 @@ async fn of_rabbitmq(config: &Config, role: Role) -> Vec<Check> {
     let mut reads = Vec::new();
     if role.watches() {
         reads.push(Queue::Refresh);
+        reads.extend(config.journal.is_kept().then_some(Queue::Outcomes));
     }
     if role.applies() {
         reads.extend(Lane::ALL.map(Queue::Lane));

@@ -37,11 +37,13 @@ fn reasons() -> impl TypedValueParser<Value = DeadReason> {
     })
 }
 
-fn kinds() -> PossibleValuesParser {
+/// The types of event, in their short form.
+pub fn kinds() -> PossibleValuesParser {
     PossibleValuesParser::new(Kind::ALL.map(Kind::as_str))
 }
 
-fn since(text: &str) -> Result<Timestamp, String> {
+/// An instant, given as an age: 2h.
+pub fn since(text: &str) -> Result<Timestamp, String> {
     let age: Duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     Timestamp::now().checked_sub(age).map_err(|_| "longer ago than time is counted".to_owned())
 }

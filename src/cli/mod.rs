@@ -6,6 +6,8 @@ mod confirm;
 mod dead_letters;
 #[cfg(feature = "sandbox")]
 mod demo;
+mod events;
+mod explain;
 mod filters;
 mod healthcheck;
 mod held;
@@ -102,6 +104,10 @@ enum Command {
     Pause,
     /// Goes on applying.
     Resume,
+    /// Follows the events.
+    Events(events::Arguments),
+    /// What happened to a user: changes, decisions, requests to Graph, and how long it took.
+    Explain(explain::Arguments),
     /// One screen: connections, lag, rate, quota, what is held, parked and given up.
     Status(status::Arguments),
     /// Prints the completions of a shell.
@@ -152,6 +158,10 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Status(what) => {
             status::main(what, &arguments.config, arguments.output, shutdown).await
         }
+        Command::Events(what) => {
+            events::main(what, &arguments.config, arguments.output, shutdown).await
+        }
+        Command::Explain(what) => explain::main(what, &arguments.config, arguments.output).await,
         Command::Completions(which) => manual::completions(&which),
         Command::Man(whereto) => manual::man(&whereto),
     }

@@ -226,5 +226,6 @@ async fn consumer(
         opener: Arc::new(Opener::load(&config.security.opening_key_files)?),
         health: health.clone(),
         pause: pause.subscribe(),
+        journal: config.journal.is_kept(),
     })
 }

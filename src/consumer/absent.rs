@@ -58,7 +58,7 @@ impl Applier {
                 let (object, user) = (event.object, user.id().to_owned());
                 self.finder.remember(object, &user, true);
                 info!(%object, user, enabled, "created in entra");
-                Ok(Verdict::Applied { user, request_id: None })
+                Ok(Verdict::Applied { user, actions: vec![Action::Create], request_id: None })
             }
             // Another process created it, or we did and the answer was lost.
             Err(error) if matches!(error.kind, ErrorKind::Conflict { .. }) => {
@@ -70,7 +70,10 @@ impl Applier {
 
     async fn created_before(&self, event: &Event, error: &GraphError) -> Result<Verdict, Failure> {
         Ok(match self.finder.search(event.into()).await? {
-            Found::User(user) => Verdict::Applied { user: user.id().to_owned(), request_id: None },
+            Found::User(user) => {
+                let (user, actions) = (user.id().to_owned(), vec![Action::Create]);
+                Verdict::Applied { user, actions, request_id: None }
+            }
             Found::Foreign => Verdict::GivenUp(cause::foreign(event)),
             Found::Several(users) => Verdict::GivenUp(cause::ambiguous(event, users)),
             // It may be too new to be found, or deleted: later it is seen.

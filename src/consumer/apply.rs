@@ -34,6 +34,8 @@ pub enum Verdict {
     Applied {
         /// Entra object id.
         user: String,
+        /// The actions.
+        actions: Vec<Action>,
         /// Graph's `request-id` of the last write.
         request_id: Option<String>,
     },
@@ -221,7 +223,7 @@ impl Applier {
         Ok(match (done.accepted, ceded + done.ceded) {
             (0, 0) => Verdict::Skipped(Skip::Unchanged),
             (0, _) => Verdict::Skipped(Skip::Ceded),
-            _ => Verdict::Applied { user: id, request_id: done.request_id },
+            _ => Verdict::Applied { user: id, actions, request_id: done.request_id },
         })
     }
 

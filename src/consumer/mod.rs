@@ -30,6 +30,7 @@ pub(crate) mod plan;
 mod protected;
 mod ramp;
 mod recent;
+mod report;
 mod rules;
 mod schedule;
 mod send;
@@ -47,7 +48,10 @@ use tokio_util::sync::CancellationToken;
 
 pub use rules::{Rules, RulesError, UPN};
 
-use self::{apply::Applier, lane::Lane, outage::Outage, pace::Pace, send::Sender, settle::Settler};
+use self::{
+    apply::Applier, lane::Lane, outage::Outage, pace::Pace, report::Reporter, send::Sender,
+    settle::Settler,
+};
 use crate::{
     config::model::Parking,
     event,
@@ -82,6 +86,8 @@ pub struct Consumer {
     pub health: Health,
     /// Whether applying is paused by command.
     pub pause: watch::Receiver<bool>,
+    /// Whether the watcher keeps a journal of what becomes of events.
+    pub journal: bool,
 }
 
 /// The parts of a consumer, by which its health is known: one for each lane.
@@ -107,13 +113,16 @@ async fn run_at(consumer: Consumer, shutdown: CancellationToken, pace: Pace) {
         opener,
         health,
         pause,
+        journal,
     } = consumer;
     let outage = Arc::new(Outage::new(Arc::clone(&graph), pace));
     let rules = Arc::new(rules);
     let applier =
         Applier::new(Arc::clone(&graph), rules, max_age, opener, Arc::clone(&outage), pace);
     let sender = Sender::new(broker.publisher(Role::Other), pace);
-    let settler = Arc::new(Settler::new(applier, sender, parking));
+    // Over a connection of its own: a report never waits in front of a dead letter.
+    let (reporter, mut reports) = Reporter::new(journal, broker.publisher(Role::Other), pace);
+    let settler = Arc::new(Settler::new(applier, sender, parking, reporter));
     let [urgent, bulk] = event::Lane::ALL.map(|lane| Lane {
         lane,
         broker: Arc::clone(&broker),
@@ -132,5 +141,7 @@ async fn run_at(consumer: Consumer, shutdown: CancellationToken, pace: Pace) {
         _ = lanes => {}
         () = outage.keep_asking() => {}
         () = graph.quota().keep_measured() => {}
+        never = reports.send_all() => match never {},
     }
+    reports.finish().await;
 }

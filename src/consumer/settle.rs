@@ -12,17 +12,20 @@ use super::{
     mailbox::{Batch, Parcel},
     pace::REMEMBERED,
     parking,
-    plan::Skip,
+    plan::{Action, Skip},
     recent::Recent,
+    report::{self, Reporter, because},
     send::Sender,
 };
 use crate::{
     config::model::Parking,
     event::{Detail, Event, Kind, Lane, MAX_BODY},
+    graph::{Exchange, traced},
     ops::metrics::{METRICS, Outcome},
     queue::{
         Delivery, Queue,
         dead_letter::{Cause, DeadLetter, DeadReason},
+        journal::{Entry, What},
         refresh::Why,
     },
 };
@@ -32,6 +35,7 @@ pub struct Settler {
     applier: Applier,
     sender: Sender,
     parking: Parking,
+    reporter: Reporter,
     /// Sequence of the deletion that was applied to a user.
     deleted: Mutex<Recent<Uuid, u64>>,
 }
@@ -45,8 +49,9 @@ struct Tries {
 
 impl Settler {
     /// Settles by this applier, and sends elsewhere what it cannot apply.
-    pub fn new(applier: Applier, sender: Sender, parking: Parking) -> Settler {
-        Settler { applier, sender, parking, deleted: Mutex::new(Recent::new(REMEMBERED)) }
+    pub fn new(applier: Applier, sender: Sender, parking: Parking, reporter: Reporter) -> Settler {
+        let deleted = Mutex::new(Recent::new(REMEMBERED));
+        Settler { applier, sender, parking, reporter, deleted }
     }
 
     /// A lane was lost, and others may serve it from now on.
@@ -72,15 +77,18 @@ impl Settler {
             return None;
         }
         let since = Timestamp::now();
-        let (verdict, number) = self.applier.apply(&event).await;
+        let ((verdict, number), sent) = traced(self.applier.apply(&event)).await;
         let tries = Tries { number, since };
+        let entry = |what| report::entry(&event, what, &sent);
         match verdict {
-            Verdict::Applied { user, request_id } => {
+            Verdict::Applied { user, actions, request_id } => {
                 log_applied(&event, parcels.len(), &user, request_id.as_deref());
                 self.remember_deletion(&event);
                 if again {
                     return Some(Batch { event, parcels });
                 }
+                let (user, actions) = (Some(user), words(&actions));
+                self.report(&parcels, Entry { user, actions, ..entry(What::Applied) });
                 self.accept(parcels).await;
             }
             Verdict::Skipped(skip) => {
@@ -90,13 +98,16 @@ impl Settler {
                 self.skip(parcels, skip).await;
             }
             Verdict::Observed { user, actions } => {
-                let actions: Vec<_> = actions.iter().map(ToString::to_string).collect();
-                let actions = actions.join(", ");
+                let (words, user) = (words(&actions), Some(user));
+                let actions = words.join(", ");
                 let (kind, object) = (event.kind().as_str(), event.object);
                 info!(event = %event.id, %object, kind, user, actions, "would apply");
+                let observed = Entry { user, actions: words, ..entry(What::Observed) };
+                self.report(&parcels, observed);
                 self.finish(parcels, Outcome::Skipped).await;
             }
             Verdict::Missing(cause) | Verdict::GivenUp(cause) if self.applier.observes() => {
+                self.report(&parcels, because(&cause, entry(What::Observed)));
                 let (reason, object) = (cause.reason.as_str(), event.object);
                 let Cause { sentence, remedy, .. } = cause;
                 info!(event = %event.id, %object, reason, sentence, remedy, "would not apply");
@@ -104,13 +115,15 @@ impl Settler {
             }
             Verdict::TooOld if self.applier.observes() => {
                 info!(event = %event.id, object = %event.object, "would ask for the state now");
+                let reason = Some(Why::TooOld.as_str().to_owned());
+                self.report(&parcels, Entry { reason, ..entry(What::Observed) });
                 self.finish(parcels, Outcome::Skipped).await;
             }
-            Verdict::Missing(cause) => self.park(parcels, cause, tries).await,
+            Verdict::Missing(cause) => self.park(parcels, cause, tries, &sent).await,
             Verdict::TooOld => self.refresh(parcels).await,
             Verdict::GivenUp(cause) => {
                 for Parcel { event, receipt } in parcels {
-                    self.bury(receipt, Some(&event), cause.clone(), tries).await;
+                    self.bury(receipt, Some(&event), cause.clone(), tries, &sent).await;
                 }
             }
         }
@@ -119,7 +132,13 @@ impl Settler {
 
     /// Sends back to the watcher, after a while, what waits for its user; what has waited for the
     /// whole horizon is given up.
-    async fn park(&self, parcels: Vec<Parcel<Delivery>>, cause: Cause, tries: Tries) {
+    async fn park(
+        &self,
+        parcels: Vec<Parcel<Delivery>>,
+        cause: Cause,
+        tries: Tries,
+        sent: &[Exchange],
+    ) {
         let now = tries.since;
         let (over, waiting): (Vec<_>, Vec<_>) =
             parcels.into_iter().partition(|it| parking::is_over(&self.parking, &it.event, now));
@@ -128,7 +147,7 @@ impl Settler {
                 number: waiting.attempt.saturating_add(tries.number),
                 since: waiting.since,
             });
-            self.bury(receipt, Some(&event), cause.clone(), tries).await;
+            self.bury(receipt, Some(&event), cause.clone(), tries, sent).await;
         }
         let Some(Parcel { event, .. }) = waiting.first() else { return };
         let round = parking::next_round(&waiting, now);
@@ -137,6 +156,11 @@ impl Settler {
         info!(%object, since = %round.since, attempt, delay = delay.as_str(), "parked: the user is not in entra");
         let requests = parking::requests(&waiting, Why::Parked, round);
         self.sender.send(Queue::Parked(delay), &requests).await;
+        for Parcel { event, .. } in &waiting {
+            let detail = Some(format!("told again in {}, for the {attempt}. time", delay.as_str()));
+            let entry = report::entry(event, What::Parked, sent);
+            self.reporter.report(Entry { detail, ..because(&cause, entry) });
+        }
         self.finish(waiting, Outcome::Parked).await;
     }
 
@@ -154,6 +178,9 @@ impl Settler {
         warn!(event = %id, %object, %told, remedy, "too old to enable anybody, asking for the state now");
         let requests = parking::requests(&parcels, Why::TooOld, round);
         self.sender.send(queue, &requests).await;
+        for Parcel { event, .. } in &parcels {
+            self.reporter.report(report::entry(event, What::Refreshed, &[]));
+        }
         self.finish(parcels, Outcome::Refreshed).await;
     }
 
@@ -162,6 +189,9 @@ impl Settler {
         for Parcel { event, .. } in &parcels {
             let (kind, object) = (event.kind().as_str(), event.object);
             info!(event = %event.id, %object, kind, why = skip.as_str(), "skipped");
+            let what = if skip == Skip::Unchanged { What::Applied } else { What::Skipped };
+            let reason = Some(skip.as_str().to_owned());
+            self.reporter.report(Entry { reason, ..report::entry(event, what, &[]) });
         }
         let outcome = if skip == Skip::Unchanged { Outcome::Applied } else { Outcome::Skipped };
         self.finish(parcels, outcome).await;
@@ -170,7 +200,17 @@ impl Settler {
     /// Gives up a delivery that was never tried.
     pub async fn reject(&self, delivery: Delivery, event: Option<&Event>, cause: Cause) {
         let tries = Tries { number: 0, since: Timestamp::now() };
-        self.bury(delivery, event, cause, tries).await;
+        self.bury(delivery, event, cause, tries, &[]).await;
+    }
+
+    /// Reports what became of a batch: the newest event stood for the others.
+    fn report(&self, parcels: &[Parcel<Delivery>], entry: Entry) {
+        if let [older @ .., _newest] = parcels {
+            for Parcel { event, .. } in older {
+                self.reporter.report(report::entry(event, What::Coalesced, &[]));
+            }
+        }
+        self.reporter.report(entry);
     }
 
     async fn accept(&self, parcels: Vec<Parcel<Delivery>>) {
@@ -198,7 +238,13 @@ impl Settler {
         event: Option<&Event>,
         mut cause: Cause,
         tries: Tries,
+        sent: &[Exchange],
     ) {
+        // What is no event of the watcher's is about nobody.
+        if let Some(event) = event {
+            let entry = report::entry(event, What::DeadLettered, sent);
+            self.reporter.report(because(&cause, entry));
+        }
         let mut kept = delivery.message.clone();
         if kept.body.len() > MAX_BODY {
             let size = kept.body.len();
@@ -246,6 +292,10 @@ async fn acknowledge(delivery: Delivery) {
     if let Err(error) = delivery.receipt.ack().await {
         warn!(event = %id, %error, "could not acknowledge, the message will come again");
     }
+}
+
+fn words(actions: &[Action]) -> Vec<String> {
+    actions.iter().map(ToString::to_string).collect()
 }
 
 fn log_applied(event: &Event, deliveries: usize, user: &str, request_id: Option<&str>) {

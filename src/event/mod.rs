@@ -6,6 +6,7 @@
 //! gets a new version suffix.
 
 mod wire;
+mod words;
 
 use std::collections::BTreeMap;
 
@@ -133,6 +134,10 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Every reason.
+    pub const ALL: [Reason; 5] =
+        [Reason::Disabled, Reason::Expired, Reason::Deleted, Reason::ScopeLeft, Reason::LockedOut];
+
     /// The name used in output, as on the wire.
     pub fn as_str(self) -> &'static str {
         match self {

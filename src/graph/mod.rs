@@ -21,6 +21,7 @@ pub(crate) mod stub;
 #[cfg(test)]
 mod tests;
 mod token;
+mod trace;
 mod transport;
 mod user;
 mod users;
@@ -32,6 +33,7 @@ pub use error::{ErrorKind, GraphError};
 pub use groups::{Closed, Group};
 pub use listing::NextPage;
 pub use operation::Operation;
+pub use trace::{Exchange, traced};
 pub use user::User;
 pub use users::{Accepted, Filter};
 pub use wire::REQUEST_TIMEOUT;

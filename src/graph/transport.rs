@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::{
     error::{GraphError, request_id},
     operation::Operation,
+    trace,
     wire::Wire,
 };
 use crate::ops::metrics::METRICS;
@@ -59,13 +60,15 @@ impl Transport {
     ) -> Result<Reply, GraphError> {
         let pool = self.pool.read().unwrap_or_else(PoisonError::into_inner).clone();
         let started = Instant::now();
+        let method = request.method().clone();
         let outcome = pool.wire.exchange(request).await;
         let status = outcome.as_ref().map_or(0, |(status, ..)| status.as_u16());
         METRICS.graph_request(operation.as_str(), status, started.elapsed().as_secs_f64());
-        match outcome {
+        let outcome = match outcome {
             Ok((status, headers, body)) if status.is_success() => {
-                let (limit_used, date) = (limit_used(&headers), date(&headers));
-                Ok(Reply { body, request_id: request_id(&headers), limit_used, date })
+                let (limit_used, request_id) = (limit_used(&headers), request_id(&headers));
+                trace::succeeded(operation, &method, status.as_u16(), request_id.as_ref());
+                Ok(Reply { body, request_id, limit_used, date: date(&headers) })
             }
             Ok((status, headers, body)) => {
                 if status == StatusCode::SERVICE_UNAVAILABLE {
@@ -79,7 +82,8 @@ impl Transport {
                 }
                 Err(GraphError::unanswered(operation, silence.message))
             }
-        }
+        };
+        outcome.inspect_err(trace::failed)
     }
 
     /// Leaves the connections of a pool to the requests in flight and lets later requests open

@@ -3,6 +3,7 @@
 //! Labels are bounded and never hold a user. Label sets that are known are initialised to zero,
 //! so that a rate over them is defined from the first scrape.
 
+mod journal;
 mod latest;
 mod outcome;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use prometheus::{
     IntGaugeVec, Opts, Registry, TextEncoder, core::Collector, process_collector::ProcessCollector,
 };
 
+pub use journal::Journal;
 use latest::LastDisable;
 pub use outcome::{Outcome, PasswordOutcome, RefreshOutcome};
 
@@ -53,6 +55,8 @@ pub struct Metrics {
     build: IntGaugeVec,
     propagation: HistogramVec,
     last_disable: LastDisable,
+    /// The journal of what happened to each user.
+    pub journal: Journal,
     /// Time from a doorbell to the end of reading what changed.
     pub detection: Histogram,
     published: IntCounterVec,
@@ -123,6 +127,7 @@ impl Metrics {
                 ),
             ),
             last_disable: LastDisable::new(&registry),
+            journal: Journal::new(&registry),
             detection: add(
                 &registry,
                 Histogram::with_opts(histogram(
@@ -391,7 +396,7 @@ impl Metrics {
         }
         for outcome in RefreshOutcome::ALL {
             for why in WHYS {
-                self.refreshed.with_label_values(&[why_label(why), outcome.as_str()]);
+                self.refreshed.with_label_values(&[why.as_str(), outcome.as_str()]);
             }
         }
         for outcome in FIGHTS {
@@ -497,7 +502,7 @@ impl Metrics {
 
     /// A request to tell a user again was handled; `why` is none where it could not be read.
     pub fn refreshed(&self, why: Option<Why>, outcome: RefreshOutcome) {
-        let why = why.map_or("unknown", why_label);
+        let why = why.map_or("unknown", Why::as_str);
         self.refreshed.with_label_values(&[why, outcome.as_str()]).inc();
     }
 
@@ -547,16 +552,6 @@ impl Metrics {
 }
 
 const WHYS: [Why; 5] = [Why::Parked, Why::Replayed, Why::TooOld, Why::Sync, Why::Reconcile];
-
-fn why_label(why: Why) -> &'static str {
-    match why {
-        Why::Parked => "parked",
-        Why::Replayed => "replayed",
-        Why::TooOld => "too_old",
-        Why::Sync => "sync",
-        Why::Reconcile => "reconcile",
-    }
-}
 
 fn histogram(name: &str, help: &str) -> HistogramOpts {
     HistogramOpts::new(name, help).buckets(LATENCY_BUCKETS.to_vec())

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{
     Broker, Delivery, Lane, Message, ParkingDelay, Publisher, Queue, QueueError, Role, Subscriber,
-    model, open,
+    journal::QUEUE_MESSAGES, model, open,
 };
 
 /// Every test of the contract, for a fixture that makes a [`Bench`].
@@ -28,6 +28,8 @@ macro_rules! contract_tests {
             a_parked_message_comes_to_refresh_after_its_delay,
             one_watcher_may_publish,
             dead_letters_keep_their_order,
+            outcomes_nobody_reads_are_bounded,
+            copies_take_nothing_from_the_queues,
             an_old_receipt_is_worth_nothing,
             ten_thousand_messages_pass,
         }
@@ -392,4 +394,36 @@ pub async fn ten_thousand_messages_pass(bench: &Bench) {
     }
     sending.await.expect("sent");
     depth_becomes(&*broker, BULK, 0).await;
+}
+
+/// The queue for the journal keeps the newest: nobody need ever read it.
+pub async fn outcomes_nobody_reads_are_bounded(bench: &Bench) {
+    let broker = bench.declared().await;
+    let most = u64::from(QUEUE_MESSAGES);
+    let many: Vec<_> = (0..most + 10).map(|number| message(number.into(), number)).collect();
+    publish(&*broker, Queue::Outcomes, &many).await;
+    assert_eq!(broker.depth(Queue::Outcomes).await.expect("a depth"), most);
+    let mut subscriber = subscribe(&*broker, Queue::Outcomes, 10).await;
+    assert_eq!(number(&next(&mut subscriber).await), 10, "the oldest have gone");
+}
+
+/// Who follows the events sees what both lanes get from then on, and they get it all the same.
+pub async fn copies_take_nothing_from_the_queues(bench: &Bench) {
+    let broker = bench.declared().await;
+    publish(&*broker, URGENT, &messages(1, 0..1)).await;
+    let mut tail = broker.tail().await.expect("copies");
+    publish(&*broker, URGENT, &messages(1, 1..3)).await;
+    publish(&*broker, BULK, &messages(2, 3..4)).await;
+    publish(&*broker, Queue::Refresh, &messages(3, 4..5)).await;
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        let copy = next(&mut tail).await;
+        seen.push(number(&copy));
+        copy.receipt.ack().await.expect("acknowledged");
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, [1, 2, 3]);
+    drop(tail);
+    assert_eq!(broker.depth(URGENT).await.expect("a depth"), 3);
+    assert_eq!(broker.depth(BULK).await.expect("a depth"), 1);
 }

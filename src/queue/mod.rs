@@ -9,6 +9,7 @@ pub mod carried;
 mod contract;
 pub mod dead_letter;
 pub mod embedded;
+pub mod journal;
 pub mod letters;
 mod names;
 mod presence;
@@ -41,6 +42,8 @@ pub enum Queue {
     Parked(ParkingDelay),
     /// What a retry cannot mend.
     DeadLetters,
+    /// What became of events, for the watcher's journal. The oldest go where nobody reads.
+    Outcomes,
 }
 
 /// How long a parked message waits: one queue each, for a time-to-live ends at the head only.
@@ -186,6 +189,10 @@ pub trait Broker: Send + Sync {
     /// Subscribes to a queue that has no partitions, as the only one of all processes that do so
     /// by this call, and tells how many messages are in it. Waits for its turn, but not for ever.
     async fn claim(&self, queue: Queue) -> Result<Claim, QueueError>;
+
+    /// Copies of the events that are published from now on; the queues keep theirs. A copy is to be
+    /// acknowledged like any delivery; where that takes long, the oldest are left out.
+    async fn tail(&self) -> Result<Box<dyn Subscriber>, QueueError>;
 
     /// How many messages wait in a queue. The embedded queue includes unsettled ones; AMQP tells
     /// no client about them.

@@ -20,7 +20,7 @@ pub(super) fn names_of(queue: Queue, partitions: u16) -> Vec<String> {
 pub(super) fn all_queues() -> impl Iterator<Item = Queue> {
     let lanes = Lane::ALL.into_iter().map(Queue::Lane);
     let parked = ParkingDelay::ALL.into_iter().map(Queue::Parked);
-    lanes.chain([Queue::Refresh]).chain(parked).chain([Queue::DeadLetters])
+    lanes.chain([Queue::Refresh]).chain(parked).chain([Queue::DeadLetters, Queue::Outcomes])
 }
 
 fn name(queue: Queue, partition: u16) -> String {
@@ -29,6 +29,7 @@ fn name(queue: Queue, partition: u16) -> String {
         Queue::Refresh => "relay.refresh".into(),
         Queue::Parked(delay) => format!("relay.parked.{}", delay.as_str()),
         Queue::DeadLetters => "relay.dead-letters".into(),
+        Queue::Outcomes => "relay.outcomes".into(),
     }
 }
 
@@ -50,6 +51,7 @@ mod tests {
             "relay.parked.5m",
             "relay.parked.30m",
             "relay.dead-letters",
+            "relay.outcomes",
         ];
         assert_eq!(names, expected);
     }

@@ -33,6 +33,19 @@ pub enum Why {
     Reconcile,
 }
 
+impl Why {
+    /// The name used in metrics and output.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Why::Parked => "parked",
+            Why::Replayed => "replayed",
+            Why::TooOld => "too_old",
+            Why::Sync => "sync",
+            Why::Reconcile => "reconcile",
+        }
+    }
+}
+
 /// The request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefreshRequest {

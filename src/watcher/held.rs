@@ -16,6 +16,7 @@ use super::{
     diff::Arrival,
     draft::Draft,
     guard::{Counts, Loss, Reading},
+    journal::notes,
     pipeline::{Pipeline, WatchError, blocking},
     store::{Batch, Store, StoreError},
 };
@@ -111,7 +112,11 @@ impl Pipeline {
     /// Takes what is meant as told without telling it. Returns of how many users something was
     /// held.
     pub fn reject(&self, choice: &Choice) -> Result<usize, StoreError> {
-        reject(&self.store, choice, (self.clock)())
+        let (now, meant) = ((self.clock)(), held(&self.store, choice)?);
+        let users = reject(&self.store, choice, now)?;
+        let entries = meant.iter().flat_map(|it| notes::rejected(it.object, &it.held, now));
+        self.journal.note(entries.collect());
+        Ok(users)
     }
 
     /// Compares anew whoever is held for the clocks alone, once they agree again.

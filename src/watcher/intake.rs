@@ -17,6 +17,7 @@ use super::{
     diff::Arrival,
     draft::Draft,
     guard::Reading,
+    journal::notes,
     pipeline::{Pipeline, WatchError},
     refresh::Again,
 };
@@ -106,6 +107,8 @@ impl Pipeline {
         directory: &mut dyn Directory,
         deliveries: Vec<Delivery>,
     ) -> Result<(), WatchError> {
+        let started = (self.clock)();
+        let mut entries = Vec::new();
         let mut users: BTreeMap<Uuid, Asked> = BTreeMap::new();
         let mut receipts = Vec::new();
         for Delivery { message, receipt, .. } in deliveries {
@@ -136,10 +139,12 @@ impl Pipeline {
                 Look::Unknown => {
                     tracing::warn!(%object, "a refresh of an unknown object is dropped");
                     count(&whys, RefreshOutcome::Unknown);
+                    entries.extend(notes::asked(object, &whys, RefreshOutcome::Unknown, started));
                 }
                 Look::Later => {
                     postponed.extend(requests.iter().map(RefreshRequest::to_message));
                     count(&whys, RefreshOutcome::Postponed);
+                    entries.extend(notes::asked(object, &whys, RefreshOutcome::Postponed, started));
                 }
             }
         }
@@ -147,8 +152,11 @@ impl Pipeline {
         let told: BTreeSet<_> = batch.messages.iter().map(|message| message.object).collect();
         for (object, whys) in done {
             let is_told = told.contains(&object);
-            count(&whys, if is_told { RefreshOutcome::Told } else { RefreshOutcome::Nothing });
+            let outcome = if is_told { RefreshOutcome::Told } else { RefreshOutcome::Nothing };
+            count(&whys, outcome);
+            entries.extend(notes::asked(object, &whys, outcome, started));
         }
+        self.journal.note(entries);
         if !postponed.is_empty() {
             self.publish(Queue::Parked(ParkingDelay::Minute1), &postponed).await?;
         }

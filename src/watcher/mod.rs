@@ -13,10 +13,12 @@ pub mod change;
 mod clock;
 pub mod diff;
 mod draft;
+pub mod explain;
 pub mod footing;
 pub mod guard;
 pub mod held;
 pub mod intake;
+pub mod journal;
 pub mod membership;
 pub mod named;
 pub mod orders;
@@ -56,6 +58,7 @@ use census::Census;
 use diff::Rules;
 use guard::Guard;
 use intake::Intake;
+use journal::Journal;
 use orders::{Orders, Waiting};
 use passwords::{Arrivals, Keeper, Passwords};
 use pipeline::{Pipeline, WatchError};
@@ -152,7 +155,8 @@ impl Watcher {
         METRICS.postponed(store.postponements()?);
         METRICS.unreconciled.set(store.unreconciled()?.into());
         METRICS.guard_held(store.held_users()?);
-        let (orders, waiting) = Orders::new(store.clone());
+        let journal = Journal::from_config(config);
+        let (orders, waiting) = Orders::new(store.clone(), journal.clone());
         Ok(Watcher {
             orders,
             waiting: Mutex::new(waiting),
@@ -170,6 +174,7 @@ impl Watcher {
                     ttl: config.passwords.ttl,
                     bell: Arc::new(Arrivals::rung()),
                 }),
+                journal,
                 publisher: broker.publisher(Role::Watcher),
                 clock: Arc::new(Timestamp::now),
                 shutdown: shutdown.clone(),
@@ -228,9 +233,14 @@ impl Watcher {
             }
             return Err(error.into());
         }
-        let result = match self.pipeline.recover().await {
-            Ok(()) => self.watch(worked, backoff).await,
-            Err(error) => Err(error),
+        let work = async {
+            self.pipeline.recover().await?;
+            self.watch(worked, backoff).await
+        };
+        // Only the active watcher: a standby has a journal of its own.
+        let result = tokio::select! {
+            result = work => result,
+            never = self.pipeline.journal.receive(self.broker.as_ref()) => match never {},
         };
         METRICS.directory_connected.set(0);
         match result {

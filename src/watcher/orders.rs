@@ -14,8 +14,10 @@ use uuid::Uuid;
 use super::{
     diff::Arrival,
     draft::Draft,
+    explain::{ExplainError, Question, Story, explain},
     guard::Reading,
     held::{self, BatchSummary, Choice, HeldUser, summaries},
+    journal::Journal,
     membership::Membership,
     named::Named,
     pipeline::{Pipeline, WatchError},
@@ -114,6 +116,7 @@ pub enum OrderError {
 #[derive(Debug, Clone)]
 pub struct Orders {
     store: Store,
+    journal: Journal,
     sender: mpsc::Sender<Given>,
 }
 
@@ -132,10 +135,15 @@ pub struct Waiting {
 }
 
 impl Orders {
-    /// Orders for the watcher of this store, and where they wait for it.
-    pub fn new(store: Store) -> (Orders, Waiting) {
+    /// Orders for the watcher of this store and journal, and where they wait for it.
+    pub fn new(store: Store, journal: Journal) -> (Orders, Waiting) {
         let (sender, receiver) = mpsc::channel(WAITING);
-        (Orders { store, sender }, Waiting { receiver, first: None })
+        (Orders { store, journal, sender }, Waiting { receiver, first: None })
+    }
+
+    /// What happened to a user.
+    pub async fn explain(&self, question: &Question) -> Result<Vec<Story>, ExplainError> {
+        explain(&self.store, &self.journal, question).await
     }
 
     /// Has an order carried out. Answers that nobody hears are no reason to stop.

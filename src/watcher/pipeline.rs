@@ -17,6 +17,7 @@ use super::{
     draft::Draft,
     footing::{Footing, later},
     guard::{Guard, Reading},
+    journal::{Journal, notes},
     passwords::Passwords,
     store::{Batch, Store, StoreError},
 };
@@ -69,6 +70,8 @@ pub struct Pipeline {
     pub census: Census,
     /// What is done with passwords that are handed over, if any are.
     pub passwords: Option<Passwords>,
+    /// What happened to each user.
+    pub journal: Journal,
     /// The queue.
     pub publisher: Arc<dyn Publisher>,
     /// The time.
@@ -248,6 +251,7 @@ impl Pipeline {
         } else if batch != Batch::default() {
             blocking(|| self.store.apply(&batch))?;
         }
+        self.note(&batch);
         if !batch.postponed.is_empty() {
             METRICS.postponed(self.store.postponements()?);
         }
@@ -257,15 +261,30 @@ impl Pipeline {
         Ok(batch)
     }
 
+    /// Notes what is seen and not told.
+    fn note(&self, batch: &Batch) {
+        let now = (self.clock)();
+        let held = batch.held.iter().flat_map(|(object, held)| notes::held(*object, held));
+        let postponed =
+            batch.postponed.iter().map(|(object, until)| notes::postponed(*object, *until, now));
+        self.journal.note(held.chain(postponed).collect());
+    }
+
     /// Publishes the outbox until every message is confirmed, then commits it.
     async fn flush(&self) -> Result<(), WatchError> {
         let messages = self.store.outbox()?;
+        let sent = (self.clock)();
         for lane in Lane::ALL {
             let batch: Vec<_> =
                 messages.iter().filter(|message| lane_of(message) == lane).cloned().collect();
             self.publish(Queue::Lane(lane), &batch).await?;
         }
         blocking(|| self.store.commit())?;
+        if self.journal.is_kept() {
+            let confirmed = (self.clock)();
+            let told = messages.iter().filter_map(|it| notes::told(it, sent, confirmed));
+            self.journal.note(told.collect());
+        }
         for message in &messages {
             if let Some(kind) = Kind::from_type_name(&message.kind) {
                 METRICS.published(kind);

@@ -10,6 +10,7 @@ mod consumers;
 mod controllers;
 mod dead_letters;
 mod deployment;
+mod explained;
 mod guard;
 mod init;
 mod lifecycle;

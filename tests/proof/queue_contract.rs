@@ -4,7 +4,8 @@
 use entra_relay::config::{Secret, model};
 use entra_relay::event::Lane;
 use entra_relay::queue::{
-    Broker, Delivery, Message, ParkingDelay, Publisher, Queue, QueueError, Role, Subscriber, open,
+    Broker, Delivery, Message, ParkingDelay, Publisher, Queue, QueueError, Role, Subscriber,
+    journal, open,
 };
 
 use crate::support::rabbit::{PASSWORD, Rabbit};

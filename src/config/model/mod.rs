@@ -27,6 +27,8 @@ pub struct Config {
     pub scope: Scope,
     /// Where the watcher keeps its ledger.
     pub state: State,
+    /// What happened to each user, as `explain` tells it.
+    pub journal: Journal,
     /// The queue.
     pub broker: Broker,
     /// Microsoft Graph.

@@ -1,6 +1,9 @@
 //! What every process has: its store, its listeners, whom it trusts.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +26,68 @@ pub struct State {
 impl Default for State {
     fn default() -> Self {
         State { path: "data/watcher.redb".into() }
+    }
+}
+
+/// `journal:`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Journal {
+    /// The watcher's journal; else `journal.redb` beside its store.
+    pub path: Option<PathBuf>,
+    /// For how long it is kept; zero: none is.
+    #[serde(with = "humantime_serde")]
+    pub keep: Duration,
+    /// About how large it may become.
+    pub max_size: ByteSize,
+}
+
+impl Default for Journal {
+    fn default() -> Self {
+        Journal {
+            path: None,
+            keep: Duration::from_secs(30 * 24 * 3600),
+            max_size: ByteSize(256 << 20),
+        }
+    }
+}
+
+impl Journal {
+    /// Whether there is to be one.
+    pub fn is_kept(&self) -> bool {
+        !self.keep.is_zero() && self.max_size.0 > 0
+    }
+
+    /// Its file.
+    pub fn path(&self, state: &State) -> PathBuf {
+        self.path.clone().unwrap_or_else(|| state.path.with_file_name("journal.redb"))
+    }
+}
+
+/// A size as `256MiB`; KiB, MiB and GiB are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ByteSize(pub u64);
+
+const UNITS: [(&str, u64); 3] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+
+impl TryFrom<String> for ByteSize {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let size = UNITS.iter().find_map(|(unit, bytes)| {
+            let number: u64 = text.trim().strip_suffix(unit)?.trim_end().parse().ok()?;
+            number.checked_mul(*bytes)
+        });
+        size.map(ByteSize).ok_or_else(|| "a size such as 256MiB; KiB, MiB and GiB are known".into())
+    }
+}
+
+impl From<ByteSize> for String {
+    fn from(size: ByteSize) -> String {
+        let fits = |(_, bytes): &&(&str, u64)| size.0.is_multiple_of(*bytes);
+        let (unit, bytes) = UNITS.iter().rev().find(fits).unwrap_or(&UNITS[0]);
+        format!("{}{unit}", size.0 / bytes)
     }
 }
 

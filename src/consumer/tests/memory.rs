@@ -148,6 +148,10 @@ impl Broker for Memory {
         Ok(Claim { waiting, subscriber: self.subscribe(queue, Claim::MOST).await? })
     }
 
+    async fn tail(&self) -> Result<Box<dyn Subscriber>, QueueError> {
+        Err(unavailable())
+    }
+
     async fn depth(&self, queue: Queue) -> Result<u64, QueueError> {
         Ok(self.len(queue) as u64)
     }

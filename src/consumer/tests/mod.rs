@@ -11,6 +11,7 @@ mod parking;
 mod passwords;
 mod provisioning;
 mod quota;
+mod reporting;
 mod take_over;
 mod trust;
 mod waiting;
@@ -65,6 +66,8 @@ struct World {
     consumer: Option<JoinHandle<()>>,
     /// Whether Graph is reached without sockets, so that the clock can be turned.
     local: bool,
+    /// Whether what becomes of events is reported.
+    journal: bool,
 }
 
 impl World {
@@ -100,6 +103,7 @@ impl World {
             shutdown,
             consumer: None,
             local: false,
+            journal: false,
         }
     }
 
@@ -148,6 +152,7 @@ impl World {
             opener: Arc::clone(&self.opener),
             health: self.health.clone(),
             pause: self.paused.subscribe(),
+            journal: self.journal,
         };
         self.consumer = Some(tokio::spawn(run_at(consumer, self.shutdown.clone(), self.pace)));
     }

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    queue::{letters, refresh::Why},
-    watcher::orders,
+    queue::{carried::Carried, letters, refresh::Why},
+    watcher::{explain, orders},
 };
 
 /// The longest request, in bytes.
@@ -30,6 +30,10 @@ pub enum Request {
         /// Why.
         why: Why,
     },
+    /// Tells what happened to a user.
+    Explain(explain::Question),
+    /// Follows the events, without end.
+    Tail,
     /// Stops applying.
     Pause,
     /// Goes on applying.
@@ -44,6 +48,10 @@ pub enum Reply {
     DeadLetters(letters::Answer),
     /// By the watcher.
     Watcher(orders::Answer),
+    /// What happened to a user.
+    Story(Box<explain::Story>),
+    /// A copy of an event's message.
+    Copy(Carried),
     /// It is paused, or goes on, as was asked for.
     Switched {
         /// Whether it was different before.

@@ -16,11 +16,13 @@ use crate::{
     event::source_of,
     ops::pause::Pause,
     queue::{
-        Broker, Publisher, Queue, Role,
+        Broker, Delivery, Publisher, Queue, Role,
         letters::{self, Command, Desk, Summary},
         refresh::{RefreshRequest, Why},
     },
     watcher::{
+        explain::{Question, explain},
+        journal::{self, Bounds, Journal},
         orders::{self, Order, Orders},
         store::Store,
     },
@@ -42,6 +44,8 @@ pub enum Watching {
         path: PathBuf,
         /// The directory it is of.
         source: String,
+        /// Its journal, and what is kept of that.
+        journal: Option<(PathBuf, Bounds)>,
     },
 }
 
@@ -49,13 +53,15 @@ impl Watching {
     /// Where no process runs.
     pub fn nobody(config: &Config) -> Watching {
         let source = source_of(&config.directory.base_dn);
-        Watching::Nobody { path: config.state.path.clone(), source }
+        let journal = journal::settings(config);
+        Watching::Nobody { path: config.state.path.clone(), source, journal }
     }
 }
 
 /// Serves requests: those of the control socket, or, where no process runs, the command line's own.
 pub struct Service {
     desk: Desk,
+    broker: Arc<dyn Broker>,
     publisher: Arc<dyn Publisher>,
     watching: Watching,
     pause: Pause,
@@ -65,7 +71,8 @@ impl Service {
     /// Works at this queue, for this watcher and this switch.
     pub fn new(broker: Arc<dyn Broker>, watching: Watching, pause: Pause) -> Service {
         let publisher = broker.publisher(Role::Other);
-        Service { desk: Desk::new(broker), publisher, watching, pause }
+        let desk = Desk::new(Arc::clone(&broker));
+        Service { desk, broker, publisher, watching, pause }
     }
 
     /// Serves one request. Cancelled, it stops; what is done is done.
@@ -74,6 +81,8 @@ impl Service {
             Request::DeadLetters(command) => self.dead_letters(command, peer, &replies).await,
             Request::Watcher(order) => self.order(order, peer, &replies).await,
             Request::Refresh { objects, why } => self.refresh(&objects, why, peer).await,
+            Request::Explain(question) => self.explain(&question, &replies).await,
+            Request::Tail => self.tail(&replies).await,
             Request::Pause => self.switch(true, peer, &replies).await,
             Request::Resume => self.switch(false, peer, &replies).await,
         };
@@ -114,7 +123,7 @@ impl Service {
                 Watching::Nobody { path, .. } if !path.exists() => {
                     anyhow::bail!("no watcher has worked with {} yet", path.display())
                 }
-                Watching::Nobody { path, source } => {
+                Watching::Nobody { path, source, .. } => {
                     let store = Store::open(path, source)?;
                     Ok(orders::carry_out_alone(&store, order, &sender).await?)
                 }
@@ -128,6 +137,47 @@ impl Service {
             });
         }
         outcome.map(drop)
+    }
+
+    /// Passes copies of the events on, until nobody listens.
+    async fn tail(&self, replies: &mpsc::Sender<Reply>) -> anyhow::Result<()> {
+        let mut copies = self.broker.tail().await?;
+        loop {
+            let Delivery { message, receipt, .. } = copies.receive().await?;
+            if replies.send(Reply::Copy((&message).into())).await.is_err() {
+                return Ok(());
+            }
+            receipt.ack().await?;
+        }
+    }
+
+    async fn explain(
+        &self,
+        question: &Question,
+        replies: &mpsc::Sender<Reply>,
+    ) -> anyhow::Result<()> {
+        let stories = match &self.watching {
+            Watching::Here(orders) => orders.explain(question).await?,
+            Watching::Elsewhere => {
+                anyhow::bail!("this process is not the watcher: ask where `watch` runs")
+            }
+            Watching::Nobody { path, .. } if !path.exists() => {
+                anyhow::bail!("no watcher has worked with {} yet", path.display())
+            }
+            Watching::Nobody { path, source, journal } => {
+                let store = Store::open(path, source)?;
+                // Not made by whoever asks: the watcher may be another user.
+                let journal = match journal {
+                    Some((path, bounds)) if path.exists() => Journal::open(path, *bounds)?,
+                    _ => Journal::default(),
+                };
+                explain(&store, &journal, question).await?
+            }
+        };
+        for story in stories {
+            let _nobody_listens = replies.send(Reply::Story(story.into())).await;
+        }
+        Ok(())
     }
 
     /// Asks the watcher, wherever it is, to tell users again.

@@ -58,7 +58,8 @@ impl RefreshOutcome {
     pub(super) const ALL: [RefreshOutcome; 5] =
         [Self::Told, Self::Nothing, Self::Postponed, Self::Unknown, Self::Refused];
 
-    pub(super) fn as_str(self) -> &'static str {
+    /// The name used in metrics and output.
+    pub fn as_str(self) -> &'static str {
         match self {
             RefreshOutcome::Told => "told",
             RefreshOutcome::Nothing => "nothing",

@@ -11,21 +11,26 @@ mod publisher;
 mod rows;
 mod store;
 mod subscriber;
+mod tail;
 mod thread;
 mod window;
 
 use std::{collections::HashMap, path::Path, sync::Arc};
 
 use async_trait::async_trait;
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, Notify, broadcast};
 
 use self::{
-    publisher::EmbeddedPublisher, store::Store, subscriber::EmbeddedSubscriber, thread::Thread,
+    publisher::EmbeddedPublisher, store::Store, subscriber::EmbeddedSubscriber, tail::Tail,
+    thread::Thread,
 };
 use super::{
-    Broker, CLAIM_TIMEOUT, Claim, Publisher, Queue, QueueError, Role, Subscriber,
+    Broker, CLAIM_TIMEOUT, Claim, Message, Publisher, Queue, QueueError, Role, Subscriber,
     names::all_queues, presence::Presence,
 };
+
+/// The most copies that wait for a reader.
+const MOST_COPIES: usize = 1024;
 
 /// The embedded queue.
 #[derive(Debug)]
@@ -42,6 +47,8 @@ struct Core {
     partitions: u16,
     /// Held by the publisher that is the watcher's.
     watcher: Arc<Mutex<()>>,
+    /// Copies of events, for those who follow them.
+    copies: broadcast::Sender<Message>,
     _presence: Presence,
 }
 
@@ -67,6 +74,7 @@ impl Embedded {
             queues,
             partitions,
             watcher: Arc::default(),
+            copies: broadcast::Sender::new(MOST_COPIES),
             _presence: Presence::new(),
         };
         Ok(Embedded { core: Arc::new(core) })
@@ -100,6 +108,10 @@ impl Broker for Embedded {
         turn.await.map_err(|_| QueueError::Unavailable("somebody else receives from it".into()))?;
         let waiting = self.depth(queue).await?;
         Ok(Claim { waiting, subscriber: Box::new(subscriber) })
+    }
+
+    async fn tail(&self) -> Result<Box<dyn Subscriber>, QueueError> {
+        Ok(Box::new(Tail::new(self.core.copies.subscribe())))
     }
 
     async fn depth(&self, queue: Queue) -> Result<u64, QueueError> {

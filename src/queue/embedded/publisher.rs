@@ -38,7 +38,16 @@ impl Publisher for EmbeddedPublisher {
         if messages.is_empty() {
             return Ok(());
         }
-        self.core.thread.write(Write::Publish(queue, messages.to_vec())).await
+        self.core.thread.write(Write::Publish(queue, messages.to_vec())).await?;
+        if let Queue::Lane(_) = queue
+            && self.core.copies.receiver_count() > 0
+        {
+            for message in messages {
+                // Who followed has gone just now.
+                let _nobody_follows = self.core.copies.send(message.clone());
+            }
+        }
+        Ok(())
     }
 
     async fn ready(&self) -> Result<(), QueueError> {

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::queue::{
     Message, Queue, QueueError,
+    journal::QUEUE_MESSAGES,
     names::{all_queues, name_for, names_of},
 };
 
@@ -215,7 +216,11 @@ impl End {
                 .open_table(parked_table(&name))?
                 .insert((to_key(due), number), row(message))?;
         } else {
-            transaction.open_table(table(&name))?.insert(number, row(message))?;
+            let mut table = transaction.open_table(table(&name))?;
+            table.insert(number, row(message))?;
+            if queue == Queue::Outcomes && table.len()? > QUEUE_MESSAGES.into() {
+                table.pop_first()?;
+            }
         }
         Ok(())
     }

@@ -103,6 +103,10 @@ impl Broker for RabbitMq {
         Ok(Claim { waiting, subscriber: Box::new(subscriber) })
     }
 
+    async fn tail(&self) -> Result<Box<dyn Subscriber>, QueueError> {
+        Ok(Box::new(RabbitSubscriber::tail(&self.connector).await?))
+    }
+
     async fn depth(&self, queue: Queue) -> Result<u64, QueueError> {
         let mut control = self.control.lock().await;
         // Out of its place while in use: a fault, or a caller who goes away, ends it.

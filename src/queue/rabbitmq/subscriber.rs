@@ -20,6 +20,9 @@ use super::{
 };
 use crate::queue::{Claim, Delivery, QueueError, Receipt, Subscriber, partition_of};
 
+/// Copies that are on the way to a reader.
+const TAIL_PREFETCH: u16 = 256;
+
 /// A subscription with a connection of its own, until its first fault. Dropped, it closes the
 /// connection, and the broker takes back what is unsettled.
 pub(super) struct RabbitSubscriber(Option<Open>);
@@ -60,6 +63,14 @@ impl RabbitSubscriber {
         let names = vec![name.to_owned()];
         let subscriber = RabbitSubscriber::consume(link, channel, names, Claim::MOST).await?;
         Ok((waiting.into(), subscriber))
+    }
+
+    /// Receives copies of what goes into the lanes from now on.
+    pub(super) async fn tail(connector: &Connector) -> Result<RabbitSubscriber, QueueError> {
+        let link = connector.connect("tail").await?;
+        let channel = link.channel().await?;
+        let name = topology::declare_tail(&channel, connector.partitions()).await?;
+        RabbitSubscriber::consume(link, channel, vec![name], TAIL_PREFETCH).await
     }
 
     async fn consume(

@@ -9,14 +9,16 @@ use lapin::{
 };
 use tokio::time::{Instant, sleep};
 use tracing::warn;
+use uuid::Uuid;
 
 use super::{
     connection::Link,
     fault::{Fault, code, within},
     partitions,
 };
+use crate::event::Lane;
 use crate::queue::{
-    CLAIM_TIMEOUT, Queue, QueueError,
+    CLAIM_TIMEOUT, Queue, QueueError, journal,
     names::{all_queues, names_of},
 };
 
@@ -28,6 +30,12 @@ pub(super) const WATCHER: &str = "relay.watcher";
 
 /// The queue that one must hold to take the dead letters in hand: who looks at them sees all.
 const READER: &str = "relay.reader";
+
+/// What the names of queues for copies begin with.
+const TAIL: &str = "relay.tail.";
+
+/// The most copies that wait for a reader.
+const MOST_COPIES: i32 = 10_000;
 
 /// How often one who waits for [`READER`] tries again.
 const READER_INTERVAL: Duration = Duration::from_millis(100);
@@ -112,6 +120,35 @@ pub(super) async fn hold_reader(link: &Link) -> Result<Channel, QueueError> {
     }
 }
 
+/// Declares a queue for copies of what goes into the lanes, and tells its name. It is gone with its
+/// reader, and holds little for one that is slow.
+pub(super) async fn declare_tail(channel: &Channel, partitions: u16) -> Result<String, QueueError> {
+    let name = format!("{TAIL}{}", Uuid::new_v4());
+    let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-max-length".into(), AMQPValue::LongInt(MOST_COPIES));
+    arguments.insert("x-overflow".into(), text("drop-head"));
+    let declared = channel.queue_declare(name.as_str().into(), options, arguments);
+    within("queue.declare", declared).await.map_err(may_not_tail)?;
+    for key in Lane::ALL.into_iter().flat_map(|lane| names_of(Queue::Lane(lane), partitions)) {
+        let (queue, exchange, none) =
+            (name.as_str().into(), EXCHANGE.into(), FieldTable::default());
+        let bound = channel.queue_bind(queue, exchange, key.into(), Default::default(), none);
+        within("queue.bind", bound).await.map_err(may_not_tail)?;
+    }
+    Ok(name)
+}
+
+fn may_not_tail(fault: Fault) -> QueueError {
+    if fault.code() != Some(code::ACCESS_REFUSED) {
+        return fault.into();
+    }
+    QueueError::Setup(format!(
+        "the user may not have a queue of its own for copies: {fault}; it needs configure, write and \
+         read permission on ^relay\\.tail\\. and read permission on {EXCHANGE}"
+    ))
+}
+
 /// Declares an exclusive queue, which lasts as long as the connection; false if another one's
 /// does, and then the channel is closed.
 pub(super) async fn hold(channel: &Channel, name: &str) -> Result<bool, Fault> {
@@ -189,8 +226,7 @@ pub(super) fn arguments(queue: Queue) -> FieldTable {
     match queue {
         Queue::Lane(_) => set("x-single-active-consumer", AMQPValue::Boolean(true)),
         Queue::Parked(delay) => {
-            let delay = i32::try_from(delay.duration().as_millis()).unwrap_or(i32::MAX);
-            set("x-message-ttl", AMQPValue::LongInt(delay));
+            set("x-message-ttl", milliseconds(delay.duration()));
             set("x-dead-letter-exchange", text(EXCHANGE));
             for name in names_of(Queue::Refresh, 1) {
                 set("x-dead-letter-routing-key", text(&name));
@@ -199,9 +235,20 @@ pub(super) fn arguments(queue: Queue) -> FieldTable {
             set("x-dead-letter-strategy", text("at-least-once"));
             set("x-overflow", text("reject-publish"));
         }
+        Queue::Outcomes => {
+            let number = |limit: u32| AMQPValue::LongInt(i32::try_from(limit).unwrap_or(i32::MAX));
+            set("x-max-length", number(journal::QUEUE_MESSAGES));
+            set("x-max-length-bytes", number(journal::QUEUE_BYTES));
+            set("x-message-ttl", milliseconds(journal::QUEUE_AGE));
+            set("x-overflow", text("drop-head"));
+        }
         Queue::Refresh | Queue::DeadLetters => {}
     }
     arguments
+}
+
+fn milliseconds(length: Duration) -> AMQPValue {
+    AMQPValue::LongInt(i32::try_from(length.as_millis()).unwrap_or(i32::MAX))
 }
 
 fn text(value: &str) -> AMQPValue {
@@ -211,7 +258,7 @@ fn text(value: &str) -> AMQPValue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{event::Lane, queue::ParkingDelay};
+    use crate::queue::ParkingDelay;
 
     #[test]
     fn lanes_have_one_active_consumer_and_parked_messages_go_on_to_refresh() {

@@ -27,7 +27,7 @@ async fn a_request_rings_and_is_acknowledged_after_the_commit() {
     pipeline.publisher = broker.publisher(Role::Watcher);
     let shutdown = CancellationToken::new();
     let world = Arc::clone(&bench.world);
-    let (orders, waiting) = Orders::new(bench.store.clone());
+    let (orders, waiting) = Orders::new(bench.store.clone(), Journal::default());
     let watcher = Watcher {
         pipeline,
         orders: orders.clone(),

@@ -421,6 +421,7 @@ impl Bench {
             settle: self.settle,
             census: Census::default(),
             passwords: self.passwords.clone(),
+            journal: Journal::default(),
             keys: self.keys.clone(),
             publisher: Arc::new(FakePublisher(Arc::clone(&self.world))),
             // A clock that stands still now and then.

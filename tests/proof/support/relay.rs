@@ -155,7 +155,8 @@ impl Setup {
         file
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    /// The program with a subcommand, not started yet.
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_entra-relay"));
         command.env_clear().envs(self.environment.iter().cloned()).current_dir(self.folder());
         command.arg("--config").arg(self.write()).args(arguments);
