@@ -1,4 +1,6 @@
-//! Servers that are broken, or mean harm.
+//! Servers that are broken, mean harm, or have much to tell.
 
 mod fuzz;
 mod hostile;
+#[cfg(feature = "sandbox")]
+mod members;

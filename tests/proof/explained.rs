@@ -143,9 +143,9 @@ async fn one_process_with_the_embedded_queue_tells_the_same() {
     assert!(String::from_utf8_lossy(&nobody.stderr).contains("no process runs"), "{nobody:?}");
     let mut relay = setup.start(&["run"]);
     relay.ready().await;
-    let words =
+    let follow =
         ["--output", "json", "events", "tail", "--type", "account.disabled", "--limit", "1"];
-    let mut tail = Process::start("tail", setup.command(&words), setup.folder());
+    let mut tail = Process::start("tail", setup.command(&follow), setup.folder());
     eventually("the events are followed", async || {
         tail.output().contains("following").then_some(())
     })
