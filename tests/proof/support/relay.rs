@@ -230,6 +230,11 @@ impl Relay<'_> {
         self.process.exit().await
     }
 
+    /// How the program ended, if it has.
+    pub fn status(&mut self) -> Option<ExitStatus> {
+        self.process.status()
+    }
+
     /// Kills the program in the middle of whatever it does.
     pub fn kill(&mut self) {
         self.process.kill();
