@@ -94,8 +94,7 @@ async fn samba(rabbit: &Rabbit, users: u32) {
     let account = samba.service_account().await;
     let setup = watcher(&vhost).directory(&samba, account);
 
-    let mut reader =
-        samba.bind(Transport::Ldaps, &account.upn, &account.password).await.unwrap();
+    let mut reader = samba.bind(Transport::Ldaps, &account.upn, &account.password).await.unwrap();
     let read = paged_read(&mut reader, BASE_DN).await;
     let change = async || admin.replace(&user, "title", &["Chosen"]).await;
     measure("Samba, LDAPS", &setup, &vhost, read, change).await;

@@ -20,6 +20,8 @@ mod pause;
 mod reach;
 mod reconcile;
 mod run;
+#[cfg(feature = "sandbox")]
+mod sandbox;
 mod status;
 mod sync;
 mod table;
@@ -75,6 +77,9 @@ enum Command {
     /// Shows the whole path on the sandbox and measures it; needs no configuration.
     #[cfg(feature = "sandbox")]
     Demo(demo::Arguments),
+    /// Serves a directory and a Graph to try relays on, and prints what these need to know.
+    #[cfg(feature = "sandbox")]
+    Sandbox(sandbox::Arguments),
     /// Runs watcher and consumer in one process.
     Run,
     /// Runs the watcher alone: from the directory to the queue.
@@ -135,6 +140,8 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.command {
         #[cfg(feature = "sandbox")]
         Command::Demo(demo) => demo::main(demo, arguments.output, shutdown).await,
+        #[cfg(feature = "sandbox")]
+        Command::Sandbox(what) => sandbox::main(what, shutdown).await,
         Command::Run => run::main(&arguments.config, Role::Run, shutdown).await,
         Command::Watch => run::main(&arguments.config, Role::Watch, shutdown).await,
         Command::Apply => run::main(&arguments.config, Role::Apply, shutdown).await,

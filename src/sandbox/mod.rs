@@ -28,9 +28,14 @@ impl Sandbox {
     /// Starts both, with so many people. Every other one is linked by `onPremisesImmutableId`, as
     /// a synchronisation tool would have done; the rest are to be found by their UPN.
     pub async fn start(users: usize) -> io::Result<Sandbox> {
-        let options = directory::Options { users, ..Default::default() };
-        let directory = SandboxDirectory::start(options).await?;
-        let graph = SandboxGraph::start(graph::Options::default()).await?;
+        let directory = directory::Options { users, ..Default::default() };
+        Sandbox::with(directory, graph::Options::default()).await
+    }
+
+    /// As [`Sandbox::start`], set up like this.
+    pub async fn with(directory: directory::Options, graph: graph::Options) -> io::Result<Sandbox> {
+        let directory = SandboxDirectory::start(directory).await?;
+        let graph = SandboxGraph::start(graph).await?;
         let everybody = directory.users();
         // Built-in and service accounts have no display name, and no counterpart in the cloud.
         let people = everybody.iter().filter(|user| value(user, "displayName").is_some());

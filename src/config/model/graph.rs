@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use super::Tls;
@@ -39,6 +40,8 @@ pub struct Graph {
     pub client_secret: Option<Secret>,
     /// A file that holds the client secret.
     pub client_secret_file: Option<PathBuf>,
+    /// The day on which Entra ends the client secret, which only its metadata tell.
+    pub client_secret_expires: Option<Date>,
     /// PEM certificate.
     pub certificate_file: Option<PathBuf>,
     /// PEM private key of the certificate.
@@ -70,6 +73,7 @@ impl Default for Graph {
             credential: Credential::ClientSecret,
             client_secret: None,
             client_secret_file: None,
+            client_secret_expires: None,
             certificate_file: None,
             private_key_file: None,
             federated_token_file: None,

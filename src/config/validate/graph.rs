@@ -76,6 +76,12 @@ fn credential(graph: &Graph, found: &mut Vec<Problem>) {
             ClientSecret,
             "client_secret",
         ),
+        (
+            "graph.client_secret_expires",
+            graph.client_secret_expires.is_some(),
+            ClientSecret,
+            "client_secret",
+        ),
         ("graph.certificate_file", graph.certificate_file.is_some(), Certificate, "certificate"),
         ("graph.private_key_file", graph.private_key_file.is_some(), Certificate, "certificate"),
         (

@@ -11,7 +11,7 @@ mod tests;
 
 use std::{path::PathBuf, time::Duration};
 
-use jiff::Timestamp;
+use jiff::{Timestamp, tz::TimeZone};
 use reqwest::{
     Method, Request,
     header::{CONTENT_TYPE, HeaderValue},
@@ -26,9 +26,12 @@ use super::{
     error::{ErrorKind, GraphError},
     operation::Operation,
 };
-use crate::config::{
-    Secret,
-    model::{Credential as Kind, Graph},
+use crate::{
+    config::{
+        Secret,
+        model::{Credential as Kind, Graph},
+    },
+    ops::metrics::METRICS,
 };
 
 /// A variable of the environment.
@@ -77,11 +80,18 @@ impl Credential {
             Kind::ManagedIdentity => {
                 return Ok(Credential::Managed(Identity::new(config, endpoint, environment)?));
             }
-            Kind::ClientSecret => match (&config.client_secret_file, &config.client_secret) {
-                (Some(path), _) => Proof::SecretFile(path.clone()),
-                (None, Some(secret)) => Proof::Secret(secret.clone()),
-                (None, None) => return Err(SetupError::Missing("graph.client_secret_file")),
-            },
+            Kind::ClientSecret => {
+                if let Some(day) = config.client_secret_expires {
+                    let ends =
+                        day.to_zoned(TimeZone::UTC).map_or(0, |ends| ends.timestamp().as_second());
+                    METRICS.credential_expires("client_secret", ends);
+                }
+                match (&config.client_secret_file, &config.client_secret) {
+                    (Some(path), _) => Proof::SecretFile(path.clone()),
+                    (None, Some(secret)) => Proof::Secret(secret.clone()),
+                    (None, None) => return Err(SetupError::Missing("graph.client_secret_file")),
+                }
+            }
             Kind::Certificate => {
                 let certificate = needed(&config.certificate_file, "graph.certificate_file")?;
                 let key = config.private_key_file.clone();

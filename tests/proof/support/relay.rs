@@ -175,7 +175,7 @@ impl Relay<'_> {
     /// Waits until the program says that it is ready for work.
     pub async fn ready(&mut self) {
         eventually("entra-relay is ready", async || {
-            let ended = self.process.status();
+            let ended = self.status();
             assert!(ended.is_none(), "entra-relay ended instead of getting ready: {ended:?}");
             match self.get("/readyz").await {
                 Ok((200, _)) => Ok(()),
