@@ -17,7 +17,7 @@ use crate::{
     },
     passwords::{self, Intake},
     queue::{self, Broker, QueueError, letters::Desk},
-    sealing::{Opener, Sealer},
+    sealing::Opener,
     signing::Keys,
     watcher::{self, Watcher, passwords::Keeper},
 };
@@ -159,10 +159,10 @@ async fn serve_passwords(
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
     let path = config.security.sealing_key_file.as_deref();
-    let sealer = Sealer::load(path.context("security.sealing_key_file is missing")?)?;
-    tracing::info!(key = sealer.key_id(), listen = config.passwords.listen, "taking passwords in");
+    let key = path.context("security.sealing_key_file is missing")?;
     let source = source_of(&config.directory.base_dn);
-    let intake = Arc::new(Intake::new(&source, sealer, Arc::new(keeper)));
+    let intake = Arc::new(Intake::new(&source, key, Arc::new(keeper))?);
+    tracing::info!(listen = config.passwords.listen, "taking passwords in");
     let server = passwords::Server::bind(&config.passwords, intake).await?;
     let shutdown = shutdown.clone();
     tasks.spawn(async move {

@@ -2,20 +2,19 @@
 
 mod cloud;
 mod graph;
+mod passwords;
+mod privacy;
 
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use url::{Host, Url};
 use uuid::Uuid;
 
-mod privacy;
-
 use super::{
     Config, Problem, Role,
     model::{BindMethod, BrokerKind, Source},
 };
 use crate::mapping::Mappings;
-use crate::passwords::Address;
 
 /// The shortest delay that the queue has.
 const SHORTEST_DELAY: Duration = Duration::from_secs(15);
@@ -42,7 +41,7 @@ pub fn problems(config: &Config, role: Role) -> Vec<Problem> {
             ));
         }
     }
-    passwords(config, role, &mut found);
+    passwords::problems(config, role, &mut found);
     parking(config, &mut found);
     mappings(config, &mut found);
     groups(config, &mut found);
@@ -277,46 +276,6 @@ fn signing(config: &Config, role: Role, found: &mut Vec<Problem>) {
             "name the watcher's signing.pub here (`entra-relay keygen` makes it), or accept the \
              risk with security.allow_unsigned: true",
         ));
-    }
-}
-
-/// Who takes passwords in seals them, and who applies them opens them.
-fn passwords(config: &Config, role: Role, found: &mut Vec<Problem>) {
-    let (passwords, security) = (&config.passwords, &config.security);
-    if !passwords.enabled || !role.watches() {
-        return;
-    }
-    let keygen = "`entra-relay keygen` makes it";
-    if security.sealing_key_file.is_none() {
-        let remedy = format!("name the consumers' sealing.pub; {keygen}");
-        found.push(Problem::at("security.sealing_key_file", "is missing", remedy));
-    }
-    if role.applies() && security.opening_key_files.is_empty() {
-        let remedy = format!("name opening.key; {keygen}");
-        found.push(Problem::at("security.opening_key_files", "is empty", remedy));
-    }
-    match Address::parse(&passwords.listen) {
-        Some(Address::Unix(_)) => {}
-        Some(Address::Https { .. }) => {
-            let tls = &passwords.tls;
-            for (key, file) in [
-                ("passwords.tls.certificate_file", &tls.certificate_file),
-                ("passwords.tls.private_key_file", &tls.private_key_file),
-                ("passwords.tls.client_ca_file", &tls.client_ca_file),
-            ] {
-                if file.is_none() {
-                    found.push(Problem::at(key, "is missing", "https needs it: name a PEM file"));
-                }
-            }
-        }
-        None => found.push(
-            Problem::at(
-                "passwords.listen",
-                "is no address",
-                "write unix:PATH or https://HOST:PORT",
-            )
-            .with_value(&passwords.listen),
-        ),
     }
 }
 

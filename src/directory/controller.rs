@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     Replica,
-    attributes::generalized_time,
+    attributes::{from_filetime, generalized_time},
     dirsync::{DIRSYNC, failed, show_deleted},
     doorbell::{How, NOTIFICATION},
     entry::{Attributes, decode_parts},
@@ -133,6 +133,18 @@ pub(super) async fn current_time(
     const NOW: &str = "currenttime";
     let (_, root) = read(session, "", &[NOW]).await?;
     Ok(root.and_then(|root| generalized_time(first(&root, NOW)?.as_bytes())))
+}
+
+/// `msDS-UserPasswordExpiryTimeComputed` (MS-ADTS section 3.1.1.4.5, constructed attributes), which
+/// minds the domain's policy and the user's own. It is 0 where the password must be changed now.
+pub(super) async fn password_expires(
+    session: &mut Session,
+    object: Uuid,
+) -> Result<Option<Timestamp>, DirectoryError> {
+    const EXPIRES: &str = "msds-userpasswordexpirytimecomputed";
+    let base = format!("<GUID={object}>");
+    let (_, entry) = read(session, &base, &[EXPIRES]).await?;
+    Ok(entry.and_then(|entry| from_filetime(first(&entry, EXPIRES)?.parse().ok()?)))
 }
 
 /// Whether there is a tombstone, or the object in the recycle bin.

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{
     Changes, Cursor, Directory, Page, Replica, UsersPage, ber,
-    controller::{self, Controller, committed_usn, current_time, is_tombstone},
+    controller::{self, Controller, committed_usn, current_time, is_tombstone, password_expires},
     domain::{Domain, Selection, USERS, any_container},
     doorbell::{Bell, How, Listener},
     entry::{Entry, decode_parts},
@@ -318,6 +318,13 @@ impl Directory for ActiveDirectory {
 
     async fn time(&mut self) -> Result<Option<Timestamp>, DirectoryError> {
         current_time(&mut self.session).await
+    }
+
+    async fn password_expires(
+        &mut self,
+        object: Uuid,
+    ) -> Result<Option<Timestamp>, DirectoryError> {
+        password_expires(&mut self.session, object).await
     }
 
     async fn find_user(

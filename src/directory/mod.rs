@@ -122,6 +122,15 @@ pub trait Directory: Send {
         Ok(None)
     }
 
+    /// When a user's password expires, or expired, as the directory reckons it with all its
+    /// policies; none where it never does.
+    async fn password_expires(
+        &mut self,
+        _object: Uuid,
+    ) -> Result<Option<Timestamp>, DirectoryError> {
+        Ok(None)
+    }
+
     /// The one user whose attribute has this value; none if there is none, or more than one, or the
     /// directory cannot be searched so.
     async fn find_user(

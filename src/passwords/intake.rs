@@ -1,12 +1,17 @@
 //! What is done with a password that is handed over: it is sealed at once, and kept so.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
 
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::{Submission, http::Answer, limit::Limit};
 use crate::{
+    key_file::KeyError,
     ops::metrics::{METRICS, PasswordOutcome},
     sealing::{Binding, Sealer},
     watcher::candidate::Candidate,
@@ -24,16 +29,17 @@ pub trait Shelf: Send + Sync {
 /// Takes passwords in.
 pub struct Intake {
     source: String,
-    sealer: Sealer,
+    key: SealingKey,
     shelf: Arc<dyn Shelf>,
     limit: Limit,
 }
 
 impl Intake {
-    /// Seals what comes for the directory `source`, and keeps it on `shelf`.
-    pub fn new(source: &str, sealer: Sealer, shelf: Arc<dyn Shelf>) -> Intake {
+    /// Seals what comes for the directory `source` to the public key in this file, and keeps it on
+    /// `shelf`.
+    pub fn new(source: &str, key: &Path, shelf: Arc<dyn Shelf>) -> Result<Intake, KeyError> {
         let limit = Limit::new(Instant::now());
-        Intake { source: source.to_owned(), sealer, shelf, limit }
+        Ok(Intake { source: source.to_owned(), key: SealingKey::load(key)?, shelf, limit })
     }
 
     /// Takes one in.
@@ -69,8 +75,41 @@ impl Intake {
         let Submission { account, committed, version, password, .. } = submission;
         let (id, account) = (Uuid::new_v4(), account.to_string());
         let binding = Binding { source: &self.source, account: &account, candidate: id };
-        let sealed = self.sealer.seal(&password, binding);
-        let key_id = self.sealer.key_id().to_owned();
+        let sealer = self.key.now();
+        let sealed = sealer.seal(&password, binding);
+        let key_id = sealer.key_id().to_owned();
         Candidate { id, account, at, received, committed, version, key_id, sealed }
+    }
+}
+
+/// The key that passwords are sealed to. Its file is read for each of them, so that the key can be
+/// changed without a pause in which passwords are lost.
+struct SealingKey {
+    file: PathBuf,
+    last: Mutex<Sealer>,
+}
+
+impl SealingKey {
+    fn load(file: &Path) -> Result<SealingKey, KeyError> {
+        let sealer = Sealer::load(file)?;
+        tracing::info!(key = sealer.key_id(), "passwords are sealed to this key");
+        Ok(SealingKey { file: file.to_owned(), last: Mutex::new(sealer) })
+    }
+
+    /// The key as it is now, or as it was last where it cannot be read.
+    fn now(&self) -> Sealer {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match Sealer::load(&self.file) {
+            Ok(sealer) => {
+                if sealer.key_id() != last.key_id() {
+                    tracing::info!(key = sealer.key_id(), "passwords are sealed to another key");
+                    *last = sealer;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, key = last.key_id(), "passwords are sealed to the key before");
+            }
+        }
+        last.clone()
     }
 }

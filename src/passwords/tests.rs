@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::{
     config::model::Passwords,
-    sealing::{Binding, Opener, Password, Sealer, make_pair},
+    sealing::{Binding, Opener, Password, make_pair},
     watcher::candidate::Candidate,
 };
 
@@ -51,9 +51,10 @@ impl World {
         let folder = tempfile::tempdir().expect("folder");
         make_pair(&folder.path().join("opening.key"), &folder.path().join("sealing.pub"))
             .expect("keys");
-        let sealer = Sealer::load(&folder.path().join("sealing.pub")).expect("a key");
         let kept = Arc::new(Kept::default());
-        let intake = Arc::new(Intake::new("ldap:///dc=x", sealer, Arc::clone(&kept) as _));
+        let key = folder.path().join("sealing.pub");
+        let intake = Intake::new("ldap:///dc=x", &key, Arc::clone(&kept) as _).expect("a key");
+        let intake = Arc::new(intake);
         let listen = format!("unix:{}", folder.path().join("password.sock").display());
         let config = Passwords { listen: listen.clone(), ..Passwords::default() };
         let server = Server::bind(&config, intake).await.expect("bound");
@@ -115,6 +116,22 @@ async fn a_password_is_kept_sealed_and_opens_as_it_was() {
         Binding { source: "ldap:///dc=x", account: "name:älice", candidate: candidate.id };
     let opened = opener.open(&candidate.key_id, &candidate.sealed, binding).expect("opens");
     assert_eq!(opened.expose(), value);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_key_can_be_changed_without_a_pause() {
+    let world = World::new().await;
+    let at = |name: &str| world.folder.path().join(name);
+    let ids = || world.kept.all().iter().map(|kept| kept.key_id.clone()).collect::<Vec<_>>();
+    let next = make_pair(&at("next.key"), &at("next.pub")).expect("keys");
+    world.submit(&submission("alice", "secret")).await.expect("taken");
+    std::fs::write(at("half.pub"), "-----BEGIN").expect("written");
+    std::fs::rename(at("half.pub"), at("sealing.pub")).expect("renamed");
+    world.submit(&submission("alice", "secret")).await.expect("taken");
+    std::fs::rename(at("next.pub"), at("sealing.pub")).expect("renamed");
+    world.submit(&submission("alice", "secret")).await.expect("taken");
+    let ids = ids();
+    assert!(ids[0] == ids[1] && ids[0] != ids[2] && ids[2] == next, "{ids:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

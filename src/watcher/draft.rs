@@ -131,12 +131,23 @@ impl<'a> Draft<'a> {
         let takes_passwords = record.part == Part::Inside && !record.deleted;
         let mut spent = Vec::new();
         if let Some(passwords) = passwords.as_ref().filter(|_| takes_passwords) {
-            let found =
-                passwords.find(store, directory, &entry, &record, &details, self.now).await?;
-            if let Some(Found { detail, handed, places }) = found {
-                record.told.handed = Some(handed);
-                spent = places;
-                put_password(&mut details, detail);
+            let (object, now) = (entry.object, self.now);
+            let found = passwords.find(store, directory, &entry, &record, &details, now).await?;
+            let sealed = match found {
+                Some(Found { sealed, handed, places }) => {
+                    record.told.handed = Some(handed);
+                    record.told.kept = passwords.keep(directory, object, &sealed, now).await?;
+                    spent = places;
+                    Some(sealed)
+                }
+                None if details.iter().any(|detail| detail.kind() == Kind::PasswordChanged) => None,
+                None => {
+                    let states = (known.as_ref(), &mut record);
+                    passwords.expired(directory, object, states, now).await?
+                }
+            };
+            if let Some(sealed) = sealed {
+                put_password(&mut details, Detail::PasswordSet(Box::new(sealed)));
             }
         }
         if takes_passwords && lacks_value(known.as_ref(), &record, &details) {

@@ -14,6 +14,7 @@ mod clock;
 pub mod diff;
 mod draft;
 pub mod explain;
+pub mod expiry;
 pub mod footing;
 pub mod guard;
 pub mod held;
@@ -172,6 +173,7 @@ impl Watcher {
                 passwords: config.passwords.enabled.then(|| Passwords {
                     confirm_within: config.passwords.confirm_within,
                     ttl: config.passwords.ttl,
+                    enforce_expiry: config.passwords.enforce_expiry,
                     bell: Arc::new(Arrivals::rung()),
                 }),
                 journal,

@@ -38,6 +38,8 @@ pub struct Passwords {
     pub confirm_within: Duration,
     /// How long an event is good for.
     pub ttl: Duration,
+    /// Whether Entra asks for another password when one expires.
+    pub enforce_expiry: bool,
     /// Rings when a password has come that needs no confirmation.
     pub bell: Arc<Arrivals>,
 }
@@ -93,7 +95,7 @@ impl Shelf for Keeper {
 #[derive(Debug)]
 pub struct Found {
     /// What is told.
-    pub detail: Detail,
+    pub sealed: SealedPassword,
     /// What is told, for the ledger.
     pub handed: Handed,
     /// What is wiped: its own place, and those of what it supersedes.
@@ -178,7 +180,7 @@ impl Passwords {
         let earlier = |it: &&Candidate| it.at <= chosen.at;
         let places = pending.iter().filter(earlier).map(Place::of).collect();
         Ok(Some(Found {
-            detail: Detail::PasswordSet(Box::new(self.sealed(chosen, record, now))),
+            sealed: self.sealed(chosen, record, now),
             handed: Handed { at: chosen.at, version: chosen.version },
             places,
         }))
@@ -199,7 +201,6 @@ impl Passwords {
     }
 
     fn sealed(&self, chosen: &Candidate, record: &Record, now: Timestamp) -> SealedPassword {
-        let ttl = SignedDuration::try_from(self.ttl).unwrap_or(SignedDuration::MAX);
         SealedPassword {
             key_id: chosen.key_id.clone(),
             candidate: chosen.id,
@@ -207,8 +208,14 @@ impl Passwords {
             sealed: chosen.sealed.clone(),
             must_change: record.must_change_password(),
             never_expires: record.account_control & uac::DONT_EXPIRE_PASSWORD != 0,
-            expires: now.checked_add(ttl).unwrap_or(Timestamp::MAX),
+            expires: self.good_until(now),
         }
+    }
+
+    /// Until when an event of now may be applied.
+    pub(super) fn good_until(&self, now: Timestamp) -> Timestamp {
+        let ttl = SignedDuration::try_from(self.ttl).unwrap_or(SignedDuration::MAX);
+        now.checked_add(ttl).unwrap_or(Timestamp::MAX)
     }
 }
 

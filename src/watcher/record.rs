@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{candidate::Handed, store::Container};
+use super::{candidate::Handed, expiry::Kept, store::Container};
 use crate::{
     directory::{
         attributes::{expiry, from_filetime, uac},
@@ -117,6 +117,9 @@ pub struct Told {
     /// How the user was known when it left the scope, where its names have changed since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<Box<Identity>>,
+    /// That value, where its expiry is followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<Box<Kept>>,
 }
 
 impl Told {
@@ -127,7 +130,11 @@ impl Told {
             Detail::AccountDisabled { .. }
             | Detail::AccountEnabled { .. }
             | Detail::UserDeleted => self.account = sequence,
-            Detail::PasswordChanged { .. } | Detail::PasswordSet(_) => self.password = sequence,
+            Detail::PasswordSet(_) => self.password = sequence,
+            Detail::PasswordChanged { .. } => {
+                self.password = sequence;
+                self.kept = None;
+            }
             _ => {}
         }
     }
@@ -189,7 +196,8 @@ impl Record {
     /// When the state of a user in scope may change by itself, without a change in the directory:
     /// every such time, for the first to come may change nothing that is kept.
     pub fn due(&self, now: Timestamp) -> impl Iterator<Item = Timestamp> {
-        let times = [expiry(self.account_expires), from_filetime(self.locked_until)];
+        let password = self.told.kept.as_ref().map(|kept| kept.look);
+        let times = [expiry(self.account_expires), from_filetime(self.locked_until), password];
         let is_followed = !self.deleted && self.part == Part::Inside;
         times.into_iter().flatten().filter(move |time| is_followed && *time > now)
     }
@@ -299,6 +307,7 @@ mod tests {
                 groups: ["cn=sales".into()].into(),
                 handed: None,
                 name: Some(Box::default()),
+                kept: None,
             },
             references: [("manager".into(), Referred { object: None, print: u64::MAX })].into(),
             ..Record::default()

@@ -53,6 +53,8 @@ pub struct Passwords {
     /// How long a value may wait in the queue.
     #[serde(with = "humantime_serde")]
     pub ttl: Duration,
+    /// Whether Entra asks for another password when one expires in the directory.
+    pub enforce_expiry: bool,
     /// For `https://`.
     pub tls: IntakeTls,
 }
@@ -76,6 +78,7 @@ impl Default for Passwords {
             listen: "unix:/run/entra-relay/password.sock".into(),
             confirm_within: Duration::from_secs(15 * 60),
             ttl: Duration::from_secs(24 * 3600),
+            enforce_expiry: false,
             tls: IntakeTls::default(),
         }
     }

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::{
     config::model,
-    directory::{Changes, Cursor, Entry, Page, Replica, UsersPage},
+    directory::{Changes, Cursor, Entry, Page, Replica, UsersPage, attributes::from_filetime},
     event::Event,
     queue::{Delivery, Message, Publisher, Queue, Receipt},
     signing::Signer,
@@ -193,6 +193,16 @@ impl Directory for FakeDirectory {
 
     fn replica(&self) -> Replica {
         self.0.lock().expect("lock").replica.clone()
+    }
+
+    async fn password_expires(
+        &mut self,
+        wanted: Uuid,
+    ) -> Result<Option<Timestamp>, DirectoryError> {
+        let world = self.0.lock().expect("lock");
+        let index = (0..MOST).find(|index| object(*index) == wanted).expect("a user");
+        let ticks = world.is(index, "msds-userpasswordexpirytimecomputed").map(str::parse::<i64>);
+        Ok(ticks.and_then(|ticks| from_filetime(ticks.expect("a number"))))
     }
 
     async fn is_tombstone(&mut self, wanted: Uuid) -> Result<bool, DirectoryError> {

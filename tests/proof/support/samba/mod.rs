@@ -5,7 +5,7 @@ mod rights;
 mod template;
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -31,7 +31,8 @@ pub const UPN_SUFFIX: &str = "corp.example";
 /// The password of `Administrator`.
 pub const ADMIN_PASSWORD: &str = "Adm1n-Passw0rd";
 
-const REALM: &str = "CORP.EXAMPLE";
+/// The Kerberos realm.
+pub const REALM: &str = "CORP.EXAMPLE";
 const DOMAIN: &str = "CORP";
 const HOST: &str = "dc1";
 const SECOND_HOST: &str = "dc2";
@@ -153,6 +154,16 @@ impl Samba {
         SocketAddr::from((self.loopback.ip(), PORTS[1]))
     }
 
+    /// Its address.
+    pub fn ip(&self) -> Ipv4Addr {
+        self.loopback.ip()
+    }
+
+    /// Where it looks for GPG keys.
+    pub fn gnupg(&self) -> PathBuf {
+        gnupg(self.folder.path())
+    }
+
     /// The server's configuration file.
     pub fn smb_conf(&self) -> PathBuf {
         self.folder.path().join("smb.conf")
@@ -245,9 +256,13 @@ fn as_administrator(command: &mut Command) {
         .arg("--use-kerberos=off");
 }
 
+fn gnupg(folder: &Path) -> PathBuf {
+    folder.join("gnupg")
+}
+
 fn spawn(folder: &Path) -> Process {
     let mut command = Command::new("samba");
-    command.args(["--foreground", "--debug-stdout"]);
+    command.args(["--foreground", "--debug-stdout"]).env("GNUPGHOME", gnupg(folder));
     command.arg(format!("--configfile={}", folder.join("smb.conf").display()));
     Process::start("samba", command, folder)
 }
