@@ -3,7 +3,7 @@
 pub mod ca;
 pub mod dirsrv;
 mod http;
-mod loopback;
+pub mod loopback;
 pub mod people;
 pub mod process;
 pub mod prometheus;
