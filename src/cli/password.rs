@@ -91,10 +91,7 @@ pub async fn main(arguments: &Arguments, config: &Path) -> anyhow::Result<ExitCo
         let text = std::str::from_utf8(&input).context("the LDIF is not UTF-8")?;
         match read_ldif(text)? {
             Some(submission) => submission,
-            None => {
-                eprintln!("entra-relay: no password in the LDIF, nothing to do");
-                return done(submit.samba_sync);
-            }
+            None => return done(submit.samba_sync),
         }
     } else {
         let user = submit.user.as_deref().unwrap_or_default();
@@ -104,7 +101,8 @@ pub async fn main(arguments: &Arguments, config: &Path) -> anyhow::Result<ExitCo
     done(submit.samba_sync)
 }
 
-/// syncpasswords takes its script for failed, and calls it again, unless it says this.
+/// syncpasswords takes its script for failed unless this is the first that it says, on whichever
+/// output.
 fn done(samba_sync: bool) -> anyhow::Result<ExitCode> {
     if samba_sync {
         writeln!(io::stdout(), "DONE-EXIT: 0")?;

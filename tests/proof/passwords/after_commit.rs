@@ -28,11 +28,8 @@ async fn make_gpg_key(samba: &Samba) {
     run(gpg).await;
 }
 
-fn syncpasswords(samba: &Samba) -> Command {
-    let mut command = Command::new("samba-tool");
-    command.args(["user", "syncpasswords"]).env("GNUPGHOME", samba.gnupg());
-    command.arg(format!("--configfile={}", samba.smb_conf().display()));
-    command
+fn configuration(samba: &Samba) -> String {
+    format!("--configfile={}", samba.smb_conf().display())
 }
 
 #[tokio::test]
@@ -60,12 +57,17 @@ async fn samba_hands_passwords_over_by_https_once_they_are_set() {
     let [certificate, key] = [&tls.client_certificate, &tls.client_key].map(|it| it.display());
     let options = format!("{trust} --certificate-file {certificate} --key-file {key}");
     let script = site.hook("sync-password", &to, &options);
-    let mut initialize = syncpasswords(&samba);
+    let mut initialize = Command::new("samba-tool");
+    initialize.args(["user", "syncpasswords"]).arg(configuration(&samba));
     initialize.args(["--cache-ldb-initialize", "--decrypt-samba-gpg"]);
     initialize.arg("--attributes=objectGUID,msDS-KeyVersionNumber,virtualClearTextUTF8");
     initialize.arg(format!("--script={}", script.display()));
     run(initialize).await;
-    let _running = Process::start("syncpasswords", syncpasswords(&samba), site.folder.path());
+    // As a service manager does: it ends where its script fails.
+    let mut service = Command::new("sh");
+    service.args(["-c", "while :; do samba-tool user syncpasswords \"$0\"; sleep 1; done"]);
+    service.arg(configuration(&samba)).env("GNUPGHOME", samba.gnupg());
+    let _running = Process::start("syncpasswords", service, site.folder.path());
 
     let twin = site.graph.add_user(NewUser::new("bob@corp.example"));
     let mut admin = samba.admin().await;

@@ -133,13 +133,6 @@ impl Admin {
         self.replace_bytes(BASE_DN, "minPwdAge", vec![b"0".to_vec()]).await;
     }
 
-    /// Passwords expire so many seconds after they were set (maxPwdAge counts 100-nanosecond ticks
-    /// below zero, MS-ADA2).
-    pub async fn expire_passwords_after(&mut self, seconds: i64) {
-        let ticks = (-seconds * 10_000_000).to_string();
-        self.replace_bytes(BASE_DN, "maxPwdAge", vec![ticks.into_bytes()]).await;
-    }
-
     /// As [`Admin::set_password`]; whether the domain accepts it.
     pub async fn try_set_password(&mut self, user: &User, password: &str) -> bool {
         let value = HashSet::from([unicode_pwd(password)]);
