@@ -10,12 +10,14 @@ use clap::Args;
 use serde_json::json;
 
 use super::{
-    Output, USAGE,
+    Output, USAGE, reach,
     table::{clean, is_coloured},
 };
 use crate::{
-    check::{self, Check, Verdict},
+    check::{self, Area, Check, Subject, Verdict},
     config,
+    ops::control::protocol::{Reply, Request},
+    watcher::orders::{Answer, Order},
 };
 
 /// Tests every connection, right and permission; says what is missing and how to mend it.
@@ -28,6 +30,10 @@ pub struct Arguments {
     /// Looks at the configuration and its files alone, and connects to nothing.
     #[arg(long)]
     offline: bool,
+    /// Also sends a canary on its way: the watcher that runs here reads this user, a consumer looks
+    /// it up in Graph and writes nothing, and each hop is measured.
+    #[arg(long, value_name = "USER", conflicts_with = "offline")]
+    canary: Option<String>,
 }
 
 /// Runs the command.
@@ -39,13 +45,41 @@ pub async fn main(arguments: &Arguments, path: &Path, output: Output) -> anyhow:
             return Ok(ExitCode::from(USAGE));
         }
     };
-    let checks = if arguments.offline {
+    let mut checks = if arguments.offline {
         check::offline(&config, role)
     } else {
         check::online(&config, role).await
     };
+    if let Some(user) = &arguments.canary {
+        checks.push(fly(path, user).await);
+    }
     print(&checks, output)?;
     Ok(if check::is_good(&checks) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The round trip of a canary, by the watcher that runs with this configuration.
+async fn fly(path: &Path, user: &str) -> Check {
+    let subject = Subject(Area::Local, "canary");
+    let order = Request::Watcher(Order::Canary(user.to_owned()));
+    let flown = async {
+        let mut replies = reach::ask(path, order).await?;
+        while let Some(reply) = replies.next().await? {
+            if let Reply::Watcher(Answer::Flown(hops)) = reply {
+                return Ok(hops);
+            }
+        }
+        anyhow::bail!("the watcher gave no answer")
+    };
+    match flown.await {
+        Ok(hops) => {
+            let milliseconds = |took: std::time::Duration| took.as_secs_f64() * 1000.0;
+            let all: std::time::Duration = hops.named().iter().map(|(_, took)| *took).sum();
+            let each =
+                hops.named().map(|(hop, took)| format!("{hop} {:.1} ms", milliseconds(took)));
+            subject.pass(format!("back after {:.1} ms: {}", milliseconds(all), each.join(", ")))
+        }
+        Err(error) => subject.failed(format!("{error:#}"), "start the watcher, then ask again"),
+    }
 }
 
 fn print(checks: &[Check], output: Output) -> io::Result<()> {
@@ -86,7 +120,6 @@ pub(super) fn table(checks: &[Check], coloured: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::{Area, Subject};
 
     #[test]
     fn each_remedy_stands_below_its_check() {

@@ -366,6 +366,7 @@ fn intervals(config: &Config, found: &mut Vec<Problem>) {
             config.directory.full_read_interval(),
             Duration::from_secs(60),
         ),
+        ("canary.interval", config.canary.interval, Duration::from_secs(1)),
         ("graph.quota.per", config.graph.quota.per, Duration::from_secs(1)),
         ("passwords.confirm_within", config.passwords.confirm_within, Duration::from_secs(1)),
         ("passwords.ttl", config.passwords.ttl, Duration::from_secs(1)),

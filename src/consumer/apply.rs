@@ -252,7 +252,7 @@ impl Applier {
     /// given up. What the bulk lane meets is only told: it may be served here while another process
     /// serves the urgent lane and has enabled the user since.
     fn fight(&self, event: &Event, user: &User, now: Instant) -> Result<Option<u32>, Failure> {
-        if matches!(event.detail, Detail::AccountEnabled { .. }) {
+        if matches!(event.detail, Detail::AccountEnabled { .. } | Detail::Canary { .. }) {
             return Ok(None);
         }
         let Some(round) = self.fights.round(event.object, user.account_enabled(), now) else {

@@ -121,6 +121,8 @@ pub fn skip_unseen(event: &Event, rules: &Rules) -> Option<Skip> {
         Detail::UserRenamed { .. } => rules.renames() || rules.link,
         Detail::MembershipChanged { group, .. } => rules.group(group).is_some(),
         Detail::PasswordSet(_) => true,
+        // To see the user is all that it asks for.
+        Detail::Canary { .. } => true,
     };
     (!asks).then_some(Skip::NotConfigured)
 }
@@ -169,6 +171,7 @@ pub fn plan(event: &Event, user: &User, rules: &Rules, known: &Known) -> Plan {
             }
         }
         Detail::UserCreated { .. } | Detail::UserRenamed { .. } => {}
+        Detail::Canary { .. } => return Plan::Skip(Skip::Unchanged),
     }
     if rules.link && event.detail != Detail::UserDeleted {
         draft.link(event, user, known);

@@ -1,8 +1,12 @@
 //! Settles deliveries: acknowledged once applied, or once what stands for them is safe elsewhere.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 use tracing::{info, warn};
 use uuid::Uuid;
 
@@ -24,6 +28,7 @@ use crate::{
     ops::metrics::{METRICS, Outcome},
     queue::{
         Delivery, Queue,
+        canary::Echo,
         dead_letter::{Cause, DeadLetter, DeadReason},
         journal::{Entry, What},
         refresh::Why,
@@ -77,7 +82,13 @@ impl Settler {
             return None;
         }
         let since = Timestamp::now();
+        let began = Instant::now();
         let ((verdict, number), sent) = traced(self.applier.apply(&event)).await;
+        if let Detail::Canary { flight } = event.detail {
+            self.echo(flight, event.object, &verdict, began.elapsed()).await;
+            self.finish(parcels, Outcome::Skipped).await;
+            return None;
+        }
         let tries = Tries { number, since };
         let entry = |what| report::entry(&event, what, &sent);
         match verdict {
@@ -128,6 +139,17 @@ impl Settler {
             }
         }
         None
+    }
+
+    /// Tells the watcher that its canary has come through, or what kept it from Graph.
+    async fn echo(&self, flight: Uuid, object: Uuid, verdict: &Verdict, graph: Duration) {
+        let refusal = match verdict {
+            Verdict::Missing(cause) | Verdict::GivenUp(cause) => Some(cause.sentence.clone()),
+            Verdict::Skipped(Skip::Protected) => Some("the user is protected".to_owned()),
+            _ => None,
+        };
+        let echo = Echo { flight, object, graph, refusal };
+        self.sender.send(Queue::Refresh, &[echo.to_message()]).await;
     }
 
     /// Sends back to the watcher, after a while, what waits for its user; what has waited for the

@@ -67,11 +67,13 @@ pub enum Kind {
     MembershipChanged,
     /// Mapped attributes changed.
     AttributesModified,
+    /// Nothing changed: the way to Entra is tried.
+    Canary,
 }
 
 impl Kind {
     /// Every kind, in the order of the documentation.
-    pub const ALL: [Kind; 9] = [
+    pub const ALL: [Kind; 10] = [
         Kind::AccountDisabled,
         Kind::AccountEnabled,
         Kind::PasswordChanged,
@@ -81,6 +83,7 @@ impl Kind {
         Kind::UserRenamed,
         Kind::MembershipChanged,
         Kind::AttributesModified,
+        Kind::Canary,
     ];
 
     /// The CloudEvents `type`.
@@ -95,6 +98,7 @@ impl Kind {
             Kind::UserRenamed => "entra-relay.user.renamed.v1",
             Kind::MembershipChanged => "entra-relay.membership.changed.v1",
             Kind::AttributesModified => "entra-relay.attributes.modified.v1",
+            Kind::Canary => "entra-relay.canary.v1",
         }
     }
 
@@ -229,6 +233,11 @@ pub enum Detail {
         /// no user of this directory that can be read, or was cleared.
         references: BTreeMap<String, Option<Reference>>,
     },
+    /// See [`Kind::Canary`].
+    Canary {
+        /// What the consumer's echo is known by.
+        flight: Uuid,
+    },
 }
 
 /// Another user, as an attribute of a user names it.
@@ -277,6 +286,7 @@ impl Detail {
             Detail::UserRenamed { .. } => Kind::UserRenamed,
             Detail::MembershipChanged { .. } => Kind::MembershipChanged,
             Detail::AttributesModified { .. } => Kind::AttributesModified,
+            Detail::Canary { .. } => Kind::Canary,
         }
     }
 }

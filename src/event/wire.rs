@@ -57,6 +57,7 @@ impl Event {
                 references: references.clone(),
                 ..Data::of(self)
             },
+            Detail::Canary { flight } => Data { flight: Some(*flight), ..Data::of(self) },
         };
         let wire = Wire {
             specversion: "1.0".into(),
@@ -129,6 +130,7 @@ impl Event {
                 attributes: data.attributes.ok_or(missing("data.attributes"))?,
                 references: data.references,
             },
+            Kind::Canary => Detail::Canary { flight: data.flight.ok_or(missing("data.flight"))? },
         };
         Ok(Event {
             id: wire.id,
@@ -193,6 +195,8 @@ struct Data {
     member: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     password: Option<Box<SealedPassword>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    flight: Option<Uuid>,
 }
 
 impl Data {

@@ -3,6 +3,7 @@
 //! Labels are bounded and never hold a user. Label sets that are known are initialised to zero,
 //! so that a rate over them is defined from the first scrape.
 
+mod canary;
 mod journal;
 mod latest;
 mod outcome;
@@ -24,6 +25,7 @@ use prometheus::{
     IntGaugeVec, Opts, Registry, TextEncoder, core::Collector, process_collector::ProcessCollector,
 };
 
+use canary::CanaryMetrics;
 pub use journal::Journal;
 use latest::LastDisable;
 pub use outcome::{Outcome, PasswordOutcome, RefreshOutcome};
@@ -57,6 +59,7 @@ pub struct Metrics {
     last_disable: LastDisable,
     /// The journal of what happened to each user.
     pub journal: Journal,
+    canary: CanaryMetrics,
     /// Time from a doorbell to the end of reading what changed.
     pub detection: Histogram,
     published: IntCounterVec,
@@ -128,6 +131,7 @@ impl Metrics {
             ),
             last_disable: LastDisable::new(&registry),
             journal: Journal::new(&registry),
+            canary: CanaryMetrics::new(&registry),
             detection: add(
                 &registry,
                 Histogram::with_opts(histogram(
@@ -519,6 +523,11 @@ impl Metrics {
     /// How many changes towards more access wait.
     pub fn postponed(&self, changes: u64) {
         self.postponed.set(i64::try_from(changes).unwrap_or(i64::MAX));
+    }
+
+    /// A canary is back, or lost.
+    pub fn canary(&self, hops: Option<&Hops>) {
+        self.canary.note(hops);
     }
 
     /// Of how many users something is held.

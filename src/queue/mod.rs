@@ -4,6 +4,7 @@
 //! until it is settled, deliver the messages of one object in the order in which they were
 //! published, and give a partition to a single consumer at a time.
 
+pub mod canary;
 pub mod carried;
 #[cfg(test)]
 mod contract;

@@ -28,6 +28,7 @@ use crate::{
     ops::metrics::{METRICS, RefreshOutcome},
     queue::{
         Broker, Delivery, Message, ParkingDelay, Queue,
+        canary::Echo,
         refresh::{RefreshRequest, Why},
     },
 };
@@ -113,6 +114,10 @@ impl Pipeline {
         let mut receipts = Vec::new();
         for Delivery { message, receipt, .. } in deliveries {
             receipts.push(receipt);
+            if let Some(echo) = Echo::from_message(&message) {
+                self.canary.landed(echo);
+                continue;
+            }
             if let Some((request, originals)) = self.admit(&message) {
                 let asked = users.entry(request.object).or_default();
                 asked.again.add(originals, request.waiting);

@@ -7,6 +7,7 @@
 //! Entra has other members; this file keeps them running.
 
 mod agenda;
+pub mod canary;
 pub mod candidate;
 mod census;
 pub mod change;
@@ -43,10 +44,10 @@ use tokio::{
     sync::Mutex,
     time::{Instant, sleep},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
-    config::{Config, secret::SecretError},
+    config::{Config, model, secret::SecretError},
     directory::{Bell, Directory, DirectoryError, Login, Source},
     event::source_of,
     mapping::Mappings,
@@ -60,7 +61,7 @@ use diff::Rules;
 use guard::Guard;
 use intake::Intake;
 use journal::Journal;
-use orders::{Orders, Waiting};
+use orders::{OrderError, Orders, Waiting};
 use passwords::{Arrivals, Keeper, Passwords};
 use pipeline::{Pipeline, WatchError};
 use resync::Comparing;
@@ -109,6 +110,7 @@ pub struct Watcher {
     usn_interval: Duration,
     sweep_interval: Duration,
     health: Health,
+    canary: model::Canary,
     shutdown: CancellationToken,
 }
 
@@ -159,9 +161,10 @@ impl Watcher {
         let journal = Journal::from_config(config);
         let (orders, waiting) = Orders::new(store.clone(), journal.clone());
         Ok(Watcher {
-            orders,
             waiting: Mutex::new(waiting),
+            canary: config.canary.clone(),
             pipeline: Pipeline {
+                canary: orders.canary(),
                 source,
                 rules: rules(config)?,
                 store,
@@ -181,6 +184,7 @@ impl Watcher {
                 clock: Arc::new(Timestamp::now),
                 shutdown: shutdown.clone(),
             },
+            orders,
             broker,
             connect: connector(login, followed(config)),
             usn_interval: directory.usn_interval,
@@ -204,6 +208,8 @@ impl Watcher {
     /// Runs until the shutdown, through every outage. What is set up wrongly ends it, but only
     /// before it has worked once: later, a password that was changed must not stop it for good.
     pub async fn run(self) -> Result<(), WatcherError> {
+        let canaries = canaries(self.orders(), self.canary.clone());
+        let _canaries = AbortOnDropHandle::new(tokio::spawn(canaries));
         let mut worked = false;
         let mut backoff = Backoff::reconnect();
         while !self.shutdown.is_cancelled() {
@@ -366,6 +372,20 @@ impl Watcher {
         tokio::select! {
             () = sleep(delay) => {}
             () = self.shutdown.cancelled() => {}
+        }
+    }
+}
+
+/// Sends canaries, where one is configured.
+async fn canaries(orders: Orders, config: model::Canary) {
+    let Some(user) = config.user else { return };
+    loop {
+        sleep(config.interval).await;
+        match orders.fly(&user).await {
+            Ok(hops) => tracing::debug!(?hops, "the canary is back"),
+            // A watcher that stands by, or waits for its directory, says so elsewhere.
+            Err(OrderError::Away) => {}
+            Err(error) => tracing::warn!(%error, "the canary is not back"),
         }
     }
 }

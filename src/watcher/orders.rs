@@ -1,17 +1,18 @@
 //! What an operator orders the running watcher to do. Orders wait for its one writer, which carries
 //! them out between two reads of the directory, so that what they tell has its place in the order.
 
-use std::{future::pending, time::Duration};
+use std::{future::pending, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::{
     sync::{mpsc, oneshot},
-    time::timeout,
+    time::{Instant, timeout},
 };
 use uuid::Uuid;
 
 use super::{
+    canary::{Canary, Hops, Lost},
     diff::Arrival,
     draft::Draft,
     explain::{ExplainError, Question, Story, explain},
@@ -65,6 +66,8 @@ pub enum Order {
     Correct(Vec<Membership>),
     /// Takes note that directory and Entra were compared.
     Reconciled,
+    /// Sends a canary with this user's name on it, and waits until it is back.
+    Canary(String),
 }
 
 /// What is answered.
@@ -90,6 +93,8 @@ pub enum Answer {
     User(Box<HeldUser>),
     /// It is done, for so many users.
     Done(usize),
+    /// The canary is back.
+    Flown(Hops),
 }
 
 /// Why an order was not carried out.
@@ -104,6 +109,9 @@ pub enum OrderError {
          /readyz say why"
     )]
     Away,
+    /// The canary is not back.
+    #[error(transparent)]
+    Canary(#[from] Lost),
     /// It failed under way.
     #[error("{0}; what was not done is as it was")]
     Failed(String),
@@ -117,6 +125,7 @@ pub enum OrderError {
 pub struct Orders {
     store: Store,
     journal: Journal,
+    canary: Arc<Canary>,
     sender: mpsc::Sender<Given>,
 }
 
@@ -138,12 +147,23 @@ impl Orders {
     /// Orders for the watcher of this store and journal, and where they wait for it.
     pub fn new(store: Store, journal: Journal) -> (Orders, Waiting) {
         let (sender, receiver) = mpsc::channel(WAITING);
-        (Orders { store, journal, sender }, Waiting { receiver, first: None })
+        let canary = Arc::default();
+        (Orders { store, journal, canary, sender }, Waiting { receiver, first: None })
     }
 
     /// What happened to a user.
     pub async fn explain(&self, question: &Question) -> Result<Vec<Story>, ExplainError> {
         explain(&self.store, &self.journal, question).await
+    }
+
+    /// Where the writer finds the canary that it is to send, and echoes are taken.
+    pub fn canary(&self) -> Arc<Canary> {
+        Arc::clone(&self.canary)
+    }
+
+    /// Sends a canary, and waits until it is back.
+    pub async fn fly(&self, user: &str) -> Result<Hops, OrderError> {
+        self.canary.fly(self.carried_out(Order::Canary(user.to_owned()))).await
     }
 
     /// Has an order carried out. Answers that nobody hears are no reason to stop.
@@ -158,8 +178,20 @@ impl Orders {
             }
             Order::Find(choice) => return find(&self.store, choice, answers).await,
             Order::Surroundings(names) => return surroundings(&self.store, names, answers).await,
+            Order::Canary(user) => {
+                let hops = self.fly(user).await?;
+                let _nobody_listens = answers.send(Answer::Flown(hops)).await;
+                return Ok(1);
+            }
             _ => {}
         }
+        let users = self.carried_out(order).await?;
+        let _nobody_listens = answers.send(Answer::Done(users)).await;
+        Ok(users)
+    }
+
+    /// Has the writer carry it out, and waits until it has.
+    async fn carried_out(&self, order: Order) -> Result<usize, OrderError> {
         let (began, begins) = oneshot::channel();
         let taken = async {
             self.sender.send(Given { order, began }).await.ok()?;
@@ -168,10 +200,7 @@ impl Orders {
         // Who gives up waiting has taken the order back: see `carry_out`.
         let end = timeout(BEGIN, taken).await.ok().flatten().ok_or(OrderError::Away)?;
         match end.await {
-            Ok(Ok(users)) => {
-                let _nobody_listens = answers.send(Answer::Done(users)).await;
-                Ok(users)
-            }
+            Ok(Ok(users)) => Ok(users),
             Ok(Err(cause)) => Err(OrderError::Failed(cause)),
             Err(_dropped) => Err(OrderError::Failed("the watcher stopped".into())),
         }
@@ -210,7 +239,7 @@ pub async fn carry_out_alone(
             store.reconciled()?;
             0
         }
-        Order::Approve(_) | Order::Enable(_) | Order::Correct(_) => {
+        Order::Approve(_) | Order::Enable(_) | Order::Correct(_) | Order::Canary(_) => {
             return Err(OrderError::NoWatcher);
         }
     };
@@ -307,9 +336,35 @@ impl Pipeline {
                 METRICS.unreconciled.set(0);
                 Ok(0)
             }
+            Order::Canary(user) => self.send_canary(directory, &user).await,
             // These are answered from the store alone.
             Order::List { .. } | Order::Find(_) | Order::Surroundings(_) => Ok(0),
         }
+    }
+
+    /// Tells of a user that nothing happened. Returns of how many: none, if the watcher does not
+    /// look after such a user.
+    async fn send_canary(
+        &self,
+        directory: &mut dyn Directory,
+        user: &str,
+    ) -> Result<usize, WatchError> {
+        let choice = Choice { batch: None, users: vec![user.to_owned()], under: None };
+        let known = self.store.find(|object, record| choice.means(object, record))?;
+        let (Some((object, _)), Some(flight)) = (known.into_iter().next(), self.canary.id()) else {
+            return Ok(0);
+        };
+        let began = Instant::now();
+        let Some(entry) = directory.read(object).await? else { return Ok(0) };
+        let read = began.elapsed();
+        let mut draft = Draft::new(self)?;
+        let change = draft.compare(directory, &entry, Arrival::Created).await?;
+        let Some(mut change) = change.filter(|change| change.takes_part) else { return Ok(0) };
+        change.details.push(Detail::Canary { flight });
+        draft.changes.push(change);
+        self.tell(draft, &mut Reading::default()).await?;
+        self.canary.published(read, began.elapsed().saturating_sub(read));
+        Ok(1)
     }
 
     /// Tells that users are enabled, where the directory says so and it was told before. Returns

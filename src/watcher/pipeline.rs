@@ -52,6 +52,8 @@ pub enum WatchError {
 
 /// From the directory to the queue, over the store.
 pub struct Pipeline {
+    /// The canary that is on its way.
+    pub canary: Arc<Canary>,
     /// The directory's name in events.
     pub source: String,
     /// What is told.

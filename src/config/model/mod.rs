@@ -45,6 +45,8 @@ pub struct Config {
     pub security: Security,
     /// The read-only HTTP listener.
     pub admin: Admin,
+    /// What is sent now and then to see whether all else would get through.
+    pub canary: Canary,
     /// The socket through which the command line reaches a running process.
     pub control: Control,
 }

@@ -105,6 +105,23 @@ impl Default for Admin {
     }
 }
 
+/// `canary:`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Canary {
+    /// A user whom both sides have; none: no canaries.
+    pub user: Option<String>,
+    /// How often one is sent.
+    #[serde(with = "humantime_serde")]
+    pub interval: Duration,
+}
+
+impl Default for Canary {
+    fn default() -> Self {
+        Canary { user: None, interval: Duration::from_secs(5 * 60) }
+    }
+}
+
 /// `control:`
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -101,7 +101,7 @@ impl Service {
         replies: &mpsc::Sender<Reply>,
     ) -> anyhow::Result<()> {
         let mut audit = match &order {
-            Order::List { .. } | Order::Find(_) | Order::Surroundings(_) => None,
+            Order::List { .. } | Order::Find(_) | Order::Surroundings(_) | Order::Canary(_) => None,
             Order::Approve(choice) => Some(Audit::begin(peer, "held approve", choice)),
             Order::Reject(choice) => Some(Audit::begin(peer, "held reject", choice)),
             Order::Enable(users) => Some(Audit::begin(peer, "reconcile enable", users)),

@@ -416,6 +416,7 @@ impl Bench {
     pub(super) fn pipeline(&self) -> Pipeline {
         let time = Arc::clone(&self.time);
         Pipeline {
+            canary: Arc::default(),
             source: "ldap:///dc=x".into(),
             rules: Rules {
                 upn_attribute: "userPrincipalName".into(),
