@@ -168,6 +168,7 @@ fn rule(detail: &Detail) -> &'static str {
         Detail::PasswordSet(_) => "passwords",
         Detail::UserCreated { .. } => "apply.create",
         Detail::MembershipChanged { .. } => "apply.groups",
+        Detail::Canary { .. } => "canary",
         Detail::UserRenamed { .. } | Detail::AttributesModified { .. } => "apply.attributes",
     }
 }

@@ -21,9 +21,10 @@ impl Detail {
                 let names = attributes.keys().chain(references.keys()).map(String::as_str);
                 (None, Some(names.collect::<Vec<_>>().join(", ")))
             }
-            Detail::UserDeleted | Detail::UserRenamed { .. } | Detail::PasswordSet(_) => {
-                (None, None)
-            }
+            Detail::UserDeleted
+            | Detail::UserRenamed { .. }
+            | Detail::PasswordSet(_)
+            | Detail::Canary { .. } => (None, None),
         }
     }
 }

@@ -526,7 +526,7 @@ impl Metrics {
     }
 
     /// A canary is back, or lost.
-    pub fn canary(&self, hops: Option<&Hops>) {
+    pub fn canary(&self, hops: Option<[(&str, std::time::Duration); 4]>) {
         self.canary.note(hops);
     }
 

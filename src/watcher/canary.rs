@@ -106,7 +106,7 @@ impl Canary {
             },
         };
         self.set(None);
-        METRICS.canary(outcome.as_ref().ok());
+        METRICS.canary(outcome.as_ref().ok().map(Hops::named));
         Ok(outcome?)
     }
 

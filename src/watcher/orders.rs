@@ -349,7 +349,7 @@ impl Pipeline {
         directory: &mut dyn Directory,
         user: &str,
     ) -> Result<usize, WatchError> {
-        let choice = Choice { batch: None, users: vec![user.to_owned()], under: None };
+        let choice = Choice { users: vec![user.to_owned()], ..Choice::default() };
         let known = self.store.find(|object, record| choice.means(object, record))?;
         let (Some((object, _)), Some(flight)) = (known.into_iter().next(), self.canary.id()) else {
             return Ok(0);

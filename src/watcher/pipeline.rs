@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    canary::Canary,
     census::Census,
     diff::{Arrival, Rules},
     draft::Draft,

@@ -1,10 +1,11 @@
 //! How the last canary fared.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use prometheus::{GaugeVec, IntGauge, Opts, Registry};
 
 use super::add;
-use crate::watcher::canary::Hops;
 
 const HOPS: [&str; 4] = ["directory", "publish", "queue", "graph"];
 
@@ -33,10 +34,10 @@ impl CanaryMetrics {
         CanaryMetrics { success, at, hops }
     }
 
-    pub(super) fn note(&self, hops: Option<&Hops>) {
+    pub(super) fn note(&self, hops: Option<[(&str, Duration); 4]>) {
         self.success.set(hops.is_some().into());
         self.at.set(Timestamp::now().as_second());
-        for (hop, took) in hops.iter().flat_map(|hops| hops.named()) {
+        for (hop, took) in hops.into_iter().flatten() {
             self.hops.with_label_values(&[hop]).set(took.as_secs_f64());
         }
     }

@@ -178,7 +178,7 @@ fn believe(belief: &mut Belief, event: &Event, asked: bool) {
             assert_eq!(belief.upn, previous.user_principal_name, "{event:?}");
         }
         Detail::UserRenamed { .. } => {}
-        Detail::PasswordSet(_) | Detail::MembershipChanged { .. } => {
+        Detail::PasswordSet(_) | Detail::MembershipChanged { .. } | Detail::Canary { .. } => {
             panic!("nobody asked for this: {event:?}")
         }
     }

@@ -30,6 +30,7 @@ async fn a_request_rings_and_is_acknowledged_after_the_commit() {
     let (orders, waiting) = Orders::new(bench.store.clone(), Journal::default());
     let watcher = Watcher {
         pipeline,
+        canary: model::Canary::default(),
         orders: orders.clone(),
         waiting: Mutex::new(waiting),
         broker: Arc::clone(&broker),
