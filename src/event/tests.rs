@@ -35,6 +35,7 @@ fn all_details() -> Vec<Detail> {
         })),
         Detail::UserCreated { enabled: false },
         Detail::UserDeleted,
+        Detail::Canary { flight: Uuid::from_u128(6) },
         Detail::UserRenamed { previous: Box::default() },
         Detail::MembershipChanged { group: "CN=Sales,DC=corp,DC=example".into(), member: true },
         Detail::AttributesModified {

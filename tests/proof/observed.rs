@@ -31,7 +31,11 @@ async fn alerts_fire_while_the_consumer_is_stopped_and_clear_when_it_is_back() {
     let link = BASE64_STANDARD.encode(Uuid::from_u128(1).to_bytes_le());
     let user = graph.add_user(NewUser::new("alice@contoso.com").immutable_id(&link));
     let watch = Setup::new().rabbit(&vhost).set("directory.source", "sandbox");
-    let apply = Setup::new().rabbit(&vhost).graph(&graph).set("directory.base_dn", BASE_DN);
+    let apply = Setup::new()
+        .rabbit(&vhost)
+        .graph(&graph)
+        .set("graph.client_secret_expires", "2099-12-31")
+        .set("directory.base_dn", BASE_DN);
     let mut watcher = watch.start(&["watch"]);
     let mut consumer = apply.start(&["apply"]);
     watcher.ready().await;

@@ -190,6 +190,7 @@ async fn every_kind_of_event_is_settled() {
             never_expires: false,
             expires: Timestamp::now(),
         })),
+        Detail::Canary { flight: Uuid::nil() },
         Detail::UserDeleted,
     ];
     assert_eq!(details.len(), Kind::ALL.len());
