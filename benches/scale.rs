@@ -87,7 +87,7 @@ async fn sandbox(rabbit: &Rabbit, users: usize) {
 }
 
 async fn samba(rabbit: &Rabbit, users: u32) {
-    let samba = Samba::start_with(users).await;
+    let samba = Samba::start_with_users(users).await;
     let mut admin = samba.admin().await;
     let user = admin.add_user(&format!("CN=Users,{BASE_DN}"), "chosen").await;
     let vhost = rabbit.vhost();
