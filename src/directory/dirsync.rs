@@ -125,31 +125,19 @@ impl ActiveDirectory {
             flags |= INCREMENTAL_VALUES;
             attributes.push("member".into());
         }
-        let mut entries = Vec::new();
-        let mut malformed = 0_usize;
-        let done = self
-            .session
-            .search(
-                Query {
-                    base: &self.selection.base_dn,
-                    scope: Scope::Subtree,
-                    filter,
-                    attributes: &attributes,
-                    controls: vec![request(flags, &cursor.0), show_deleted(), extended_dn()],
-                },
-                |entry| match Entry::decode(entry.0, false) {
-                    Some(entry) => entries.push(whole_links(gone_if_invisible(entry))),
-                    None => malformed += 1,
-                },
-            )
-            .await?;
+        let query = Query {
+            base: &self.selection.base_dn,
+            scope: Scope::Subtree,
+            filter,
+            attributes: &attributes,
+            controls: vec![request(flags, &cursor.0), show_deleted(), extended_dn()],
+        };
+        let (done, entries) = read(&mut self.session, query, false, "reading changes").await?;
         if done.result.rc != code::SUCCESS {
             return Err(self.refused(&done, cursor));
         }
-        if malformed > 0 {
-            let cause = format!("{malformed} entries of the reply are malformed");
-            return Err(DirectoryError::failed("reading changes", cause));
-        }
+        let tidy = |entry| whole_links(gone_if_invisible(entry));
+        let entries = entries.into_iter().map(tidy).collect();
         let (more, next) = done
             .control(DIRSYNC)
             .and_then(response)
@@ -334,20 +322,14 @@ impl Directory for ActiveDirectory {
     ) -> Result<Option<Uuid>, DirectoryError> {
         let filter = format!("(&{USERS}({attribute}={}))", ldap_escape(value));
         let attributes = ["objectGUID".to_owned()];
-        let mut found = Vec::new();
-        let done = self
-            .session
-            .search(
-                Query {
-                    base: &self.selection.base_dn,
-                    scope: Scope::Subtree,
-                    filter: &filter,
-                    attributes: &attributes,
-                    controls: Vec::new(),
-                },
-                |entry| found.extend(Entry::decode(entry.0, false)),
-            )
-            .await?;
+        let query = Query {
+            base: &self.selection.base_dn,
+            scope: Scope::Subtree,
+            filter: &filter,
+            attributes: &attributes,
+            controls: Vec::new(),
+        };
+        let (done, found) = read(&mut self.session, query, false, "finding a user").await?;
         match (done.result.rc, &found[..]) {
             (code::SUCCESS, [entry]) => Ok(Some(entry.object)),
             (code::SUCCESS, _) => Ok(None),
@@ -359,29 +341,42 @@ impl Directory for ActiveDirectory {
 impl ActiveDirectory {
     /// One page of everything that matches, complete.
     async fn all(&mut self, filter: &str, page: Option<Page>) -> Result<UsersPage, DirectoryError> {
-        let mut entries = Vec::new();
-        let mut malformed = 0_usize;
-        let done = self
-            .session
-            .search(
-                Query {
-                    base: &self.selection.base_dn,
-                    scope: Scope::Subtree,
-                    filter,
-                    attributes: &self.search_attributes,
-                    controls: vec![paging::request(page), extended_dn()],
-                },
-                |entry| match Entry::decode(entry.0, true) {
-                    Some(entry) => entries.push(entry),
-                    None => malformed += 1,
-                },
-            )
-            .await?;
-        if done.result.rc != code::SUCCESS || malformed > 0 {
+        let query = Query {
+            base: &self.selection.base_dn,
+            scope: Scope::Subtree,
+            filter,
+            attributes: &self.search_attributes,
+            controls: vec![paging::request(page), extended_dn()],
+        };
+        let (done, entries) = read(&mut self.session, query, true, "reading everything").await?;
+        if done.result.rc != code::SUCCESS {
             return Err(failed("reading everything", &done));
         }
         Ok(UsersPage { entries, next: paging::next(&done) })
     }
+}
+
+/// What a search finds. A result other than success is the caller's to judge; entries that cannot be
+/// read are an error, for leaving them out would look like a deletion.
+async fn read(
+    session: &mut Session,
+    query: Query<'_>,
+    complete: bool,
+    what: &'static str,
+) -> Result<(Done, Vec<Entry>), DirectoryError> {
+    let mut entries = Vec::new();
+    let mut malformed = 0_usize;
+    let done = session
+        .search(query, |entry| match Entry::decode(entry.0, complete) {
+            Some(entry) => entries.push(entry),
+            None => malformed += 1,
+        })
+        .await?;
+    if done.result.rc == code::SUCCESS && malformed > 0 {
+        let cause = format!("{malformed} entries of the reply are malformed");
+        return Err(DirectoryError::failed(what, cause));
+    }
+    Ok((done, entries))
 }
 
 /// `SEQUENCE { Flags INTEGER, MaxBytes INTEGER, Cookie OCTET STRING }`, always critical.
