@@ -192,14 +192,7 @@ fn cut(text: &mut String) {
 
 /// The message that carries entries, [`MOST`] of them at most.
 pub fn to_message(entries: &[Entry]) -> Message {
-    Message {
-        id: Uuid::new_v4(),
-        kind: KIND.to_owned(),
-        object: Uuid::nil(),
-        content_type: CONTENT_TYPE.to_owned(),
-        headers: Default::default(),
-        body: serde_json::to_vec(entries).expect("strings and numbers always serialize").into(),
-    }
+    Message::json(KIND, CONTENT_TYPE, Uuid::nil(), &entries)
 }
 
 /// The entries in a message, each of bounded size; none where it holds something else.

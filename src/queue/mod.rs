@@ -21,6 +21,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use serde::Serialize;
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -113,6 +114,19 @@ impl Message {
             content_type: crate::event::CONTENT_TYPE.to_owned(),
             headers: BTreeMap::new(),
             body: event.to_json().into(),
+        }
+    }
+
+    /// A message of its own, whose body is this as JSON. `body` must be of what always serializes:
+    /// strings, numbers, lists.
+    fn json(kind: &str, content_type: &str, object: Uuid, body: &impl Serialize) -> Message {
+        Message {
+            id: Uuid::new_v4(),
+            kind: kind.to_owned(),
+            object,
+            content_type: content_type.to_owned(),
+            headers: BTreeMap::new(),
+            body: serde_json::to_vec(body).expect("strings and numbers always serialize").into(),
         }
     }
 }

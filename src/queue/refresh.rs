@@ -64,14 +64,7 @@ pub struct RefreshRequest {
 impl RefreshRequest {
     /// The message that carries the request.
     pub fn to_message(&self) -> Message {
-        Message {
-            id: Uuid::new_v4(),
-            kind: KIND.to_owned(),
-            object: self.object,
-            content_type: CONTENT_TYPE.to_owned(),
-            headers: Default::default(),
-            body: serde_json::to_vec(self).expect("strings and numbers always serialize").into(),
-        }
+        Message::json(KIND, CONTENT_TYPE, self.object, self)
     }
 
     /// Reads a request.

@@ -67,8 +67,8 @@ impl Administrator {
         attribute: &str,
         value: &str,
     ) -> Result<(), AdministratorError> {
-        let value = HashSet::from([value.as_bytes().to_vec()]);
-        within(self.ldap.modify(dn, vec![Mod::Add(attribute.as_bytes().to_vec(), value)])).await
+        let (attribute, value) = (attribute.as_bytes().to_vec(), value.as_bytes().to_vec());
+        self.modify(dn, Mod::Add(attribute, [value].into())).await
     }
 
     /// Takes a value of an attribute away.
@@ -78,14 +78,13 @@ impl Administrator {
         attribute: &str,
         value: &str,
     ) -> Result<(), AdministratorError> {
-        let value = HashSet::from([value.as_bytes().to_vec()]);
-        within(self.ldap.modify(dn, vec![Mod::Delete(attribute.as_bytes().to_vec(), value)])).await
+        let (attribute, value) = (attribute.as_bytes().to_vec(), value.as_bytes().to_vec());
+        self.modify(dn, Mod::Delete(attribute, [value].into())).await
     }
 
     /// Takes the values of an attribute away.
     pub async fn clear(&mut self, dn: &str, attribute: &str) -> Result<(), AdministratorError> {
-        let change = Mod::Replace(attribute.as_bytes().to_vec(), HashSet::new());
-        within(self.ldap.modify(dn, vec![change])).await
+        self.modify(dn, Mod::Replace(attribute.as_bytes().to_vec(), HashSet::new())).await
     }
 
     /// Sets a password, as MS-ADTS 3.1.1.3.1.5 wants it: in quotes and in UTF-16.
@@ -110,7 +109,10 @@ impl Administrator {
         attribute: &str,
         value: Vec<u8>,
     ) -> Result<(), AdministratorError> {
-        let change = Mod::Replace(attribute.as_bytes().to_vec(), HashSet::from([value]));
+        self.modify(dn, Mod::Replace(attribute.as_bytes().to_vec(), [value].into())).await
+    }
+
+    async fn modify(&mut self, dn: &str, change: Mod<Vec<u8>>) -> Result<(), AdministratorError> {
         within(self.ldap.modify(dn, vec![change])).await
     }
 }
