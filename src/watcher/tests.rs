@@ -1,5 +1,6 @@
 //! The watcher as a whole, on a directory and a queue that fail as asked.
 
+mod bench;
 mod groups;
 mod holding;
 mod naming;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
-use super::world::*;
+use super::{bench::*, world::*};
 use crate::{
     config::model,
     directory::{Entry, dn::normalised},

@@ -1,6 +1,6 @@
 //! The guard at work in the watcher.
 
-use super::world::*;
+use super::{bench::*, world::*};
 use crate::{
     config::model,
     event::{Detail, Kind, Reason},

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::world::*;
+use super::{bench::*, world::*};
 use crate::{
     config::model,
     event::{Detail, Kind, Reference},

@@ -1,6 +1,6 @@
 //! What becomes of a password that is handed over, around a change of server.
 
-use super::world::*;
+use super::bench::*;
 use crate::{
     config::model,
     directory::attributes::to_filetime,

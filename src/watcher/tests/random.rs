@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use proptest::prelude::*;
 
-use super::world::*;
+use super::{bench::*, world::*};
 use crate::{
     config::model,
     directory::Cursor,

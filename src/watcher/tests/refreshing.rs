@@ -4,7 +4,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::world::*;
+use super::{bench::*, world::*};
 use crate::{
     config::model,
     directory::dn::normalised,

@@ -1,6 +1,6 @@
 //! What follows where the cursor cannot be trusted, and what the periodic comparison finds.
 
-use super::world::*;
+use super::{bench::*, world::*};
 use crate::{
     config::model,
     directory::Cursor,

@@ -1,6 +1,6 @@
 //! The watcher's loop, on the embedded queue.
 
-use super::world::*;
+use super::{bench::*, world::*};
 use crate::{
     config::model,
     event::{Event, Kind, Lane},
