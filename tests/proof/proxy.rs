@@ -26,21 +26,7 @@ type Targets = Arc<Mutex<Vec<String>>>;
 #[tokio::test]
 async fn graph_is_reached_through_a_proxy_with_its_own_authority() {
     let graph = SandboxGraph::start(Options::default()).await.unwrap();
-    let setup = Setup::new();
-    let names = [GRAPH, AUTHORITY].map(str::to_owned);
-    let certificate = ServerCertificate::issue(setup.folder(), &names);
-    let server = graph.authority().strip_prefix("http://").unwrap().parse().unwrap();
-    let targets = Targets::default();
-    let proxy = start_proxy(&certificate, server, targets.clone()).await;
-
-    let setup = setup
-        .graph(&graph)
-        .set("directory.source", "sandbox")
-        .set("broker.kind", "embedded")
-        .set("graph.endpoint", format!("https://{GRAPH}/v1.0"))
-        .set("graph.authority", format!("https://{AUTHORITY}"))
-        .set("graph.tls.ca_file", &certificate.ca)
-        .environment("HTTPS_PROXY", &format!("http://{proxy}"));
+    let (setup, targets) = behind_a_proxy(&graph, AUTHORITY).await;
     let mut relay = setup.start(&["run"]);
     relay.ready().await;
     eventually("the probe has its answer", async || probed(&relay).await).await;
@@ -54,23 +40,10 @@ async fn what_needs_no_proxy_does_not_go_through_it() {
     // Nobody has this name (RFC 6761 section 6.4), so only a proxy leads there.
     const NEARBY: &str = "login.nearby.invalid";
     let graph = SandboxGraph::start(Options::default()).await.unwrap();
-    let server = graph.authority().strip_prefix("http://").unwrap().parse().unwrap();
     for (no_proxy, status) in [("elsewhere.example", 200), ("elsewhere.example,.nearby.invalid", 0)]
     {
-        let setup = Setup::new();
-        let names = [GRAPH, NEARBY].map(str::to_owned);
-        let certificate = ServerCertificate::issue(setup.folder(), &names);
-        let targets = Targets::default();
-        let proxy = start_proxy(&certificate, server, targets.clone()).await;
-        let setup = setup
-            .graph(&graph)
-            .set("directory.source", "sandbox")
-            .set("broker.kind", "embedded")
-            .set("graph.endpoint", format!("https://{GRAPH}/v1.0"))
-            .set("graph.authority", format!("https://{NEARBY}"))
-            .set("graph.tls.ca_file", &certificate.ca)
-            .environment("HTTPS_PROXY", &format!("http://{proxy}"))
-            .environment("NO_PROXY", no_proxy);
+        let (setup, targets) = behind_a_proxy(&graph, NEARBY).await;
+        let setup = setup.environment("NO_PROXY", no_proxy);
         let relay = setup.start(&["run"]);
         let tokens =
             format!("relay_graph_requests_total{{operation=\"token\",status=\"{status}\"}}");
@@ -78,6 +51,25 @@ async fn what_needs_no_proxy_does_not_go_through_it() {
         let targets = targets.lock().unwrap().clone();
         assert_eq!(targets.contains(&format!("{NEARBY}:443")), status == 200, "{targets:?}");
     }
+}
+
+/// Reaches Graph, and `authority` as its token service, through a proxy that notes whom it is asked for.
+async fn behind_a_proxy(graph: &SandboxGraph, authority: &str) -> (Setup, Targets) {
+    let setup = Setup::new();
+    let names = [GRAPH, authority].map(str::to_owned);
+    let certificate = ServerCertificate::issue(setup.folder(), &names);
+    let server = graph.authority().strip_prefix("http://").unwrap().parse().unwrap();
+    let targets = Targets::default();
+    let proxy = start_proxy(&certificate, server, targets.clone()).await;
+    let setup = setup
+        .graph(graph)
+        .set("directory.source", "sandbox")
+        .set("broker.kind", "embedded")
+        .set("graph.endpoint", format!("https://{GRAPH}/v1.0"))
+        .set("graph.authority", format!("https://{authority}"))
+        .set("graph.tls.ca_file", &certificate.ca)
+        .environment("HTTPS_PROXY", &format!("http://{proxy}"));
+    (setup, targets)
 }
 
 async fn probed(relay: &Relay<'_>) -> Result<(), String> {
