@@ -31,12 +31,13 @@ enum Kind {
 /// The secrets and the certificates of authorities that the role uses.
 fn named(config: &Config, role: Role) -> Vec<Named<'_>> {
     let (directory, graph, broker) = (&config.directory, &config.graph, &config.broker);
+    let traces = &config.traces;
     let remote = broker.kind == BrokerKind::Rabbitmq;
     let by_password = directory.bind.method == BindMethod::Simple;
     let watches = role.watches() && directory.source != crate::config::model::Source::Sandbox;
     let applies = role.applies() && !graph.is_sandbox();
     use Kind::{Authority, Secret};
-    let rows: [(bool, Area, &'static str, &Option<PathBuf>, Kind); 9] = [
+    let rows: [(bool, Area, &'static str, &Option<PathBuf>, Kind); 11] = [
         (
             watches && by_password,
             Area::Directory,
@@ -70,6 +71,20 @@ fn named(config: &Config, role: Role) -> Vec<Named<'_>> {
         ),
         (applies, Area::Graph, "graph.private_key_file", &graph.private_key_file, Secret),
         (applies, Area::Graph, "graph.tls.ca_file", &graph.tls.ca_file, Authority),
+        (
+            traces.endpoint.is_some(),
+            Area::Configuration,
+            "traces.headers_file",
+            &traces.headers_file,
+            Secret,
+        ),
+        (
+            traces.endpoint.is_some(),
+            Area::Configuration,
+            "traces.tls.ca_file",
+            &traces.tls.ca_file,
+            Authority,
+        ),
     ];
     let used = rows.into_iter().filter(|(used, ..)| *used);
     used.filter_map(|(_, area, key, path, kind)| {

@@ -12,8 +12,16 @@ use crate::{
     event::source_of,
     graph::{ErrorKind, GraphClient},
     ops::{
-        admin::Admin, control, dead_letters::keep_counted, health::Health, memory,
-        metrics::METRICS, pause::Pause, queue_depth::keep_measured, shutdown::GRACE,
+        admin::Admin,
+        control,
+        dead_letters::keep_counted,
+        health::Health,
+        memory,
+        metrics::METRICS,
+        pause::Pause,
+        queue_depth::keep_measured,
+        shutdown::GRACE,
+        traces::{self, Traces},
     },
     passwords::{self, Intake},
     queue::{self, Broker, QueueError, letters::Desk},
@@ -64,6 +72,7 @@ impl Relay {
         let health = Health::new(watching.into_iter().chain(applying));
         METRICS.started(role);
         let keys = Keys::load(&config.security, role)?;
+        let (traces, exporter) = traces::open(&config.traces, role)?;
         let admin = Admin::bind(&config.admin.listen).await?;
         let address = admin.address();
         let control = control::Server::bind(&config.control)?;
@@ -74,10 +83,18 @@ impl Relay {
             Ok(()) => {}
         }
         let mut tasks = JoinSet::new();
+        if let Some(exporter) = exporter {
+            let shutdown = shutdown.clone();
+            tasks.spawn(async move {
+                exporter.run(shutdown).await;
+                Ok(())
+            });
+        }
         let pause = Pause::of(&config.control);
         let mut watching = control::Watching::Elsewhere;
         if role.applies() {
-            let consumer = consumer(&config, &keys, Arc::clone(&broker), &health, &pause).await?;
+            let consumer =
+                consumer(&config, &keys, Arc::clone(&broker), &health, &pause, &traces).await?;
             let shutdown = shutdown.clone();
             tasks.spawn(async move {
                 consumer::run(consumer, shutdown).await;
@@ -85,8 +102,14 @@ impl Relay {
             });
         }
         if role.watches() {
-            let watcher =
-                Watcher::new(&config, keys, Arc::clone(&broker), health.clone(), shutdown.clone())?;
+            let watcher = Watcher::new(
+                &config,
+                keys,
+                Arc::clone(&broker),
+                health.clone(),
+                traces,
+                shutdown.clone(),
+            )?;
             watching = control::Watching::Here(watcher.orders());
             if let Some(keeper) = watcher.keeper() {
                 serve_passwords(&mut tasks, &config, keeper, &shutdown).await?;
@@ -204,6 +227,7 @@ async fn consumer(
     broker: Arc<dyn Broker>,
     health: &Health,
     pause: &Pause,
+    traces: &Traces,
 ) -> anyhow::Result<Consumer> {
     let graph = GraphClient::new(&config.graph)?;
     match graph.probe().await {
@@ -227,5 +251,6 @@ async fn consumer(
         health: health.clone(),
         pause: pause.subscribe(),
         journal: config.journal.is_kept(),
+        traces: traces.clone(),
     })
 }

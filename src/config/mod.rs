@@ -15,6 +15,7 @@ use std::path::Path;
 pub use model::Config;
 pub use problem::{Invalid, Problem};
 pub use secret::Secret;
+pub(crate) use validate::is_loopback;
 
 /// Where Kubernetes and Azure name the token file of a workload's identity.
 const FEDERATED_TOKEN_FILE: &str = "AZURE_FEDERATED_TOKEN_FILE";

@@ -303,3 +303,28 @@ apply:
     let of = |key: &str| error.problems.iter().filter(|problem| problem.key == key).count();
     assert_eq!((of("apply.never"), of("apply.anonymize_key_file")), (2, 1), "{error}");
 }
+
+#[test]
+fn traces_go_to_a_collector_over_tls_or_on_this_machine() {
+    let told = |traces: &str| {
+        parse(&format!("{GOOD}traces: {{ {traces} }}\n"), &[], Role::Run)
+            .map_err(|invalid| invalid.to_string())
+    };
+    for (traces, what) in [
+        ("endpoint: collector:4318", "is no URL"),
+        ("endpoint: \"http://collector:4318\"", "unencrypted"),
+        ("endpoint: \"https://relay:hunter2@collector\"", "holds a login"),
+        ("endpoint: \"https://collector/?a=b\"", "is no base URL"),
+        ("sample: 101%", "traces.sample"),
+    ] {
+        let told = told(traces).expect_err("refused");
+        assert!(told.contains(what) && !told.contains("hunter2"), "{what:?} is not in\n{told}");
+    }
+    for traces in [
+        "endpoint: \"http://localhost:4318\", sample: 5%",
+        "endpoint: \"https://collector.corp.example/otlp\"",
+        "endpoint: \"http://collector:4318\", allow_plaintext: true",
+    ] {
+        told(traces).expect("accepted");
+    }
+}

@@ -4,6 +4,7 @@ mod cloud;
 mod graph;
 mod passwords;
 mod privacy;
+mod traces;
 
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
@@ -46,6 +47,7 @@ pub fn problems(config: &Config, role: Role) -> Vec<Problem> {
     mappings(config, &mut found);
     groups(config, &mut found);
     privacy::problems(config, role, &mut found);
+    traces::problems(&config.traces, &mut found);
     guard(config, &mut found);
     not_yet(config, &mut found);
     intervals(config, &mut found);
@@ -399,7 +401,7 @@ fn one_secret(key: &str, value: bool, file: bool, found: &mut Vec<Problem>) {
 }
 
 /// Whether a URL leads to this machine alone. A name other than `localhost` is not trusted to.
-fn is_loopback(url: &Url) -> bool {
+pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),

@@ -17,6 +17,7 @@ use super::{
     plan::{Action, Known, Plan, Skip, block, plan, skip_unseen},
     rules::Rules,
     sources::Sources,
+    spans,
 };
 use crate::{
     event::{Detail, Event, Lane},
@@ -206,6 +207,7 @@ impl Applier {
             actions.splice(0..0, block(&self.rules));
         }
         METRICS.ceded(ceded);
+        spans::planned();
         let id = user.id().to_owned();
         if known.trusted {
             self.drop_what_is_so(&id, &mut actions).await?;

@@ -19,7 +19,7 @@ use crate::{
     event,
     graph::GraphClient,
     net::backoff::Backoff,
-    ops::health::Health,
+    ops::{health::Health, traces::Traces},
     queue::{Broker, Queue, QueueError, Subscriber},
     signing::Verifier,
 };
@@ -46,6 +46,8 @@ pub struct Lane {
     pub health: Health,
     /// Whether applying is paused by command.
     pub pause: watch::Receiver<bool>,
+    /// Where it is told what was received.
+    pub traces: Traces,
     /// Waits.
     pub pace: Pace,
 }

@@ -37,6 +37,7 @@ mod send;
 mod session;
 mod settle;
 mod sources;
+mod spans;
 mod take_over;
 #[cfg(all(test, feature = "sandbox"))]
 mod tests;
@@ -56,7 +57,7 @@ use crate::{
     config::model::Parking,
     event,
     graph::GraphClient,
-    ops::health::Health,
+    ops::{health::Health, traces::Traces},
     queue::{Broker, Role},
     sealing::Opener,
     signing::Verifier,
@@ -88,6 +89,8 @@ pub struct Consumer {
     pub pause: watch::Receiver<bool>,
     /// Whether the watcher keeps a journal of what becomes of events.
     pub journal: bool,
+    /// Where it is told what became of each event.
+    pub traces: Traces,
 }
 
 /// The parts of a consumer, by which its health is known: one for each lane.
@@ -114,6 +117,7 @@ async fn run_at(consumer: Consumer, shutdown: CancellationToken, pace: Pace) {
         health,
         pause,
         journal,
+        traces,
     } = consumer;
     let outage = Arc::new(Outage::new(Arc::clone(&graph), pace));
     let rules = Arc::new(rules);
@@ -122,7 +126,7 @@ async fn run_at(consumer: Consumer, shutdown: CancellationToken, pace: Pace) {
     let sender = Sender::new(broker.publisher(Role::Other), pace);
     // Over a connection of its own: a report never waits in front of a dead letter.
     let (reporter, mut reports) = Reporter::new(journal, broker.publisher(Role::Other), pace);
-    let settler = Arc::new(Settler::new(applier, sender, parking, reporter));
+    let settler = Arc::new(Settler::new(applier, sender, parking, reporter, traces.clone()));
     let [urgent, bulk] = event::Lane::ALL.map(|lane| Lane {
         lane,
         broker: Arc::clone(&broker),
@@ -134,6 +138,7 @@ async fn run_at(consumer: Consumer, shutdown: CancellationToken, pace: Pace) {
         verifier: Arc::clone(&verifier),
         health: health.clone(),
         pause: pause.clone(),
+        traces: traces.clone(),
         pace,
     });
     let lanes = async { tokio::join!(urgent.run(&shutdown), bulk.run(&shutdown)) };

@@ -29,6 +29,9 @@ use crate::{
 /// Reports that wait to be sent.
 const BUFFER: usize = 8192;
 
+/// Requests in one report: the last ones, for these decided.
+const REQUESTS: usize = 16;
+
 /// How long others are waited for that can travel along.
 const LINGER: Duration = Duration::from_millis(200);
 
@@ -130,7 +133,7 @@ pub fn entry(event: &Event, what: What, sent: &[graph::Exchange]) -> Entry {
         event: Some(event.id),
         kind: Some(event.kind().as_str().to_owned()),
         rule: Some(rule(&event.detail).to_owned()),
-        requests: sent.iter().map(exchange).collect(),
+        requests: exchanges(sent),
         latency_ms: Some(u64::try_from(latency).unwrap_or_default()),
         ..Entry::new(now, event.object, what)
     }
@@ -144,6 +147,13 @@ pub fn because(cause: &Cause, entry: Entry) -> Entry {
         remedy: Some(cause.remedy.clone()),
         ..entry
     }
+}
+
+/// The writes and the failures, the last ones.
+fn exchanges(sent: &[graph::Exchange]) -> Vec<Exchange> {
+    let notable: Vec<_> = sent.iter().filter(|exchange| !exchange.is_read).collect();
+    let first = notable.len().saturating_sub(REQUESTS);
+    notable[first..].iter().map(|it| exchange(it)).collect()
 }
 
 fn exchange(exchange: &graph::Exchange) -> Exchange {

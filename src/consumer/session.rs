@@ -25,6 +25,7 @@ use super::{
     plan::Skip,
     recent::Recent,
     schedule::{Schedule, Work},
+    spans,
     take_over::TakeOver,
 };
 use crate::{
@@ -128,6 +129,7 @@ impl<'a> Session<'a> {
     }
 
     fn take_in(&mut self, delivery: Delivery) {
+        let since = Timestamp::now();
         let delivery = self.in_hand.take(delivery);
         if let Err(error) = self.lane.verifier.verify(&delivery.message) {
             return self.reject(delivery, None, cause::bad_signature(&error));
@@ -148,6 +150,7 @@ impl<'a> Session<'a> {
         }
         self.claim_quota(event.object);
         self.take_over.received(delivery.redelivered, Instant::now());
+        spans::received(&self.lane.traces, &event, delivery.redelivered, since);
         self.schedule.push(event, delivery);
     }
 

@@ -20,12 +20,16 @@ use super::{
     recent::Recent,
     report::{self, Reporter, because},
     send::Sender,
+    spans::{Applying, noting_plan},
 };
 use crate::{
     config::model::Parking,
     event::{Detail, Event, Kind, Lane, MAX_BODY},
     graph::{Exchange, traced},
-    ops::metrics::{METRICS, Outcome},
+    ops::{
+        metrics::{METRICS, Outcome},
+        traces::Traces,
+    },
     queue::{
         Delivery, Queue,
         canary::Echo,
@@ -43,6 +47,7 @@ pub struct Settler {
     reporter: Reporter,
     /// Sequence of the deletion that was applied to a user.
     deleted: Mutex<Recent<Uuid, u64>>,
+    traces: Traces,
 }
 
 /// How often, and since when, something was tried.
@@ -54,9 +59,15 @@ struct Tries {
 
 impl Settler {
     /// Settles by this applier, and sends elsewhere what it cannot apply.
-    pub fn new(applier: Applier, sender: Sender, parking: Parking, reporter: Reporter) -> Settler {
+    pub fn new(
+        applier: Applier,
+        sender: Sender,
+        parking: Parking,
+        reporter: Reporter,
+        traces: Traces,
+    ) -> Settler {
         let deleted = Mutex::new(Recent::new(REMEMBERED));
-        Settler { applier, sender, parking, reporter, deleted }
+        Settler { applier, sender, parking, reporter, deleted, traces }
     }
 
     /// A lane was lost, and others may serve it from now on.
@@ -77,13 +88,16 @@ impl Settler {
 
     async fn apply(&self, batch: Batch<Delivery>, again: bool) -> Option<Batch<Delivery>> {
         let Batch { event, parcels } = batch;
+        let mut applying = Applying::begin(&self.traces, &event, &parcels);
         if self.is_superseded(&event) {
             self.skip(parcels, Skip::Superseded).await;
             return None;
         }
         let since = Timestamp::now();
         let began = Instant::now();
-        let ((verdict, number), sent) = traced(self.applier.apply(&event)).await;
+        let work = noting_plan(self.applier.apply(&event));
+        let (((verdict, number), planned), sent) = traced(work).await;
+        applying.done((&verdict, number), planned, &sent);
         if let Detail::Canary { flight } = event.detail {
             self.echo(flight, event.object, &verdict, began.elapsed()).await;
             self.finish(parcels, Outcome::Skipped).await;

@@ -5,6 +5,7 @@
 //! `sequence` orders the events of one object. Wire names never change their meaning: a new meaning
 //! gets a new version suffix.
 
+mod trace;
 mod wire;
 mod words;
 
@@ -15,6 +16,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub use trace::TraceParent;
 pub use wire::{EventError, MAX_BODY};
 
 /// `content-type` of an event in structured mode (CloudEvents JSON format, section 3).
@@ -319,6 +321,9 @@ pub struct Event {
     pub detail: Detail,
     /// Set where the event is told again for a user that was not in Entra yet.
     pub waiting: Option<Waiting>,
+    /// The span that its first observation began, where it is traced. It stays the same however
+    /// often the change is delivered, or told again.
+    pub trace: Option<TraceParent>,
 }
 
 impl Event {
@@ -334,7 +339,7 @@ impl Event {
         let name = format!("{source}\n{object}\n{}\n{sequence}", detail.kind().type_name());
         let id = Uuid::new_v5(&ID_NAMESPACE, name.as_bytes());
         let source = source.to_owned();
-        Event { id, source, object, sequence, time, identity, detail, waiting: None }
+        Event { id, source, object, sequence, time, identity, detail, waiting: None, trace: None }
     }
 
     /// What the event says.

@@ -104,3 +104,18 @@ fn immutable_ids_are_the_raw_guid_bytes_in_base64() {
     event.identity.anchor = Some("AAAA".into());
     assert_eq!(event.immutable_ids(), ["AAAA", "dOXSvFiNNkGp34oZsUXbeQ=="]);
 }
+
+#[test]
+fn a_trace_travels_along_and_one_that_cannot_be_read_is_none() {
+    let identity = Identity::default();
+    let (object, time) = (Uuid::from_u128(7), Timestamp::UNIX_EPOCH);
+    let mut event = Event::new("ldap:///dc=x", object, 1, time, identity, Detail::UserDeleted);
+    let untraced = String::from_utf8(event.to_json()).expect("text");
+    assert!(!untraced.contains("traceparent"), "{untraced}");
+    event.trace = Some(TraceParent::of_event(event.id));
+    let text = String::from_utf8(event.to_json()).expect("text");
+    assert_eq!(Event::from_json(text.as_bytes()).expect("an event"), event);
+    let damaged = text.replace("\"traceparent\":\"00-", "\"traceparent\":\"zz-");
+    assert_ne!(damaged, text);
+    assert_eq!(Event::from_json(damaged.as_bytes()).expect("an event").trace, None);
+}

@@ -70,6 +70,7 @@ impl Event {
             sequence: self.sequence.to_string(),
             parkedsince: self.waiting.map(|waiting| waiting.since),
             attempt: self.waiting.map(|waiting| waiting.attempt.to_string()),
+            traceparent: self.trace.map(|trace| trace.to_string()),
             datacontenttype: "application/json".into(),
             data,
         };
@@ -141,6 +142,8 @@ impl Event {
             identity: data.identity,
             detail,
             waiting,
+            // One that we cannot read is as good as none (W3C Trace Context, section 3.2.2).
+            trace: wire.traceparent.and_then(|trace| trace.parse().ok()),
         })
     }
 }
@@ -168,6 +171,8 @@ struct Wire {
     parkedsince: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     attempt: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    traceparent: Option<String>,
     datacontenttype: String,
     data: Data,
 }

@@ -59,7 +59,7 @@ impl Transport {
         request: Request,
     ) -> Result<Reply, GraphError> {
         let pool = self.pool.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let started = Instant::now();
+        let (started, began) = (Instant::now(), Timestamp::now());
         let method = request.method().clone();
         let outcome = pool.wire.exchange(request).await;
         let status = outcome.as_ref().map_or(0, |(status, ..)| status.as_u16());
@@ -67,7 +67,7 @@ impl Transport {
         let outcome = match outcome {
             Ok((status, headers, body)) if status.is_success() => {
                 let (limit_used, request_id) = (limit_used(&headers), request_id(&headers));
-                trace::succeeded(operation, &method, status.as_u16(), request_id.as_ref());
+                trace::succeeded(operation, &method, status.as_u16(), request_id.as_ref(), began);
                 Ok(Reply { body, request_id, limit_used, date: date(&headers) })
             }
             Ok((status, headers, body)) => {
@@ -83,7 +83,7 @@ impl Transport {
                 Err(GraphError::unanswered(operation, silence.message))
             }
         };
-        outcome.inspect_err(trace::failed)
+        outcome.inspect_err(|error| trace::failed(error, began))
     }
 
     /// Leaves the connections of a pool to the requests in flight and lets later requests open

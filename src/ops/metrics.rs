@@ -10,6 +10,7 @@ mod notes;
 mod outcome;
 #[cfg(test)]
 mod table;
+mod traces;
 
 use std::{
     collections::BTreeMap,
@@ -26,6 +27,7 @@ use canary::CanaryMetrics;
 pub use journal::Journal;
 use latest::LastDisable;
 pub use outcome::{Outcome, PasswordOutcome, RefreshOutcome};
+pub use traces::Traces;
 
 use crate::{
     event::{Kind, Lane},
@@ -55,6 +57,8 @@ pub struct Metrics {
     last_disable: LastDisable,
     /// The journal of what happened to each user.
     pub journal: Journal,
+    /// What is sent to a collector of traces.
+    pub traces: Traces,
     canary: CanaryMetrics,
     /// Time from a doorbell to the end of reading what changed.
     pub detection: Histogram,
@@ -127,6 +131,7 @@ impl Metrics {
             ),
             last_disable: LastDisable::new(&registry),
             journal: Journal::new(&registry),
+            traces: Traces::new(&registry),
             canary: CanaryMetrics::new(&registry),
             detection: add(
                 &registry,

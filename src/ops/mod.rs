@@ -1,4 +1,4 @@
-//! How the process is run: metrics, health, control, logs, shutdown.
+//! How the process is run: metrics, health, control, logs, traces, shutdown.
 
 pub mod admin;
 pub mod control;
@@ -10,3 +10,4 @@ pub mod metrics;
 pub mod pause;
 pub mod queue_depth;
 pub mod shutdown;
+pub mod traces;

@@ -18,11 +18,12 @@ use super::{
     passwords::Found,
     pipeline::{Pipeline, WatchError},
     record::{Part, Record},
+    refresh::Before,
     store::{Batch, Due, StoreError},
 };
 use crate::{
     directory::{Directory, Entry, dn::normalised},
-    event::{Detail, Event, Kind, Reason, Waiting},
+    event::{Detail, Event, Kind, Reason},
     ops::metrics::{METRICS, PasswordOutcome},
     queue::Message,
 };
@@ -279,11 +280,12 @@ impl<'a> Draft<'a> {
                 self.batch.spent.append(&mut change.spent);
             }
             for detail in &change.details {
-                self.add(change.object, &mut change.record, detail.clone(), None);
+                self.add(change.object, &mut change.record, detail.clone(), Before::default());
             }
             if let Some(again) = &change.again {
                 for detail in again.details(&change, mappings, self.now) {
-                    self.add(change.object, &mut change.record, detail, again.waiting());
+                    let before = again.before(detail.kind());
+                    self.add(change.object, &mut change.record, detail, before);
                 }
             }
             if change.held != change.before {
@@ -302,7 +304,7 @@ impl<'a> Draft<'a> {
         Ok(self.batch)
     }
 
-    fn add(&mut self, object: Uuid, record: &mut Record, detail: Detail, waiting: Option<Waiting>) {
+    fn add(&mut self, object: Uuid, record: &mut Record, detail: Detail, before: Before) {
         // Grows even if the store was lost, for the clock does.
         let clock = u64::try_from(self.now.as_microsecond()).unwrap_or(0);
         self.sequence = clock.max(self.sequence + 1);
@@ -316,7 +318,8 @@ impl<'a> Draft<'a> {
             record.identity.clone(),
             detail,
         );
-        event.waiting = waiting;
+        event.waiting = before.waiting;
+        event.trace = before.trace.or_else(|| self.pipeline.traces.begin(event.id));
         let mut message = Message::from_event(&event);
         self.pipeline.keys.sign(&mut message);
         self.batch.messages.push(message);

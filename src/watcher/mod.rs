@@ -31,6 +31,7 @@ pub mod references;
 pub mod refresh;
 pub mod resync;
 pub mod scope;
+mod spans;
 pub mod store;
 mod surroundings;
 mod veil;
@@ -52,7 +53,7 @@ use crate::{
     event::source_of,
     mapping::Mappings,
     net::backoff::Backoff,
-    ops::{health::Health, metrics::METRICS},
+    ops::{health::Health, metrics::METRICS, traces::Traces},
     queue::{Broker, QueueError, Role},
     signing::Keys,
 };
@@ -146,6 +147,7 @@ impl Watcher {
         keys: Keys,
         broker: Arc<dyn Broker>,
         health: Health,
+        traces: Traces,
         shutdown: CancellationToken,
     ) -> Result<Watcher, WatcherError> {
         let directory = &config.directory;
@@ -180,6 +182,7 @@ impl Watcher {
                     bell: Arc::new(Arrivals::rung()),
                 }),
                 journal,
+                traces,
                 publisher: broker.publisher(Role::Watcher),
                 clock: Arc::new(Timestamp::now),
                 shutdown: shutdown.clone(),

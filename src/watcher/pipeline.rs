@@ -20,13 +20,14 @@ use super::{
     guard::{Guard, Reading},
     journal::{Journal, notes},
     passwords::Passwords,
+    spans::Steps,
     store::{Batch, Store, StoreError},
 };
 use crate::{
     directory::{Cursor, Directory, DirectoryError, Entry},
     event::{Kind, Lane},
     net::backoff::Backoff,
-    ops::metrics::METRICS,
+    ops::{metrics::METRICS, traces::Traces},
     queue::{Message, Publisher, Queue},
     signing::Keys,
 };
@@ -75,6 +76,8 @@ pub struct Pipeline {
     pub passwords: Option<Passwords>,
     /// What happened to each user.
     pub journal: Journal,
+    /// What became of each change.
+    pub traces: Traces,
     /// The queue.
     pub publisher: Arc<dyn Publisher>,
     /// The time.
@@ -105,7 +108,7 @@ impl Pipeline {
     pub async fn recover(&self) -> Result<(), WatchError> {
         if self.store.is_staged()? {
             tracing::info!("publishing again what was not confirmed before");
-            self.flush().await?;
+            self.flush(Steps::after(None)).await?;
         }
         Ok(())
     }
@@ -248,9 +251,10 @@ impl Pipeline {
     ) -> Result<Batch, WatchError> {
         let batch = draft.finish(reading)?;
         if !batch.messages.is_empty() {
+            let began = Timestamp::now();
             blocking(|| self.store.stage(&batch))?;
             log_observed(&batch);
-            self.flush().await?;
+            self.flush(Steps::after(Some((began, Timestamp::now())))).await?;
         } else if batch != Batch::default() {
             blocking(|| self.store.apply(&batch))?;
         }
@@ -274,15 +278,19 @@ impl Pipeline {
     }
 
     /// Publishes the outbox until every message is confirmed, then commits it.
-    async fn flush(&self) -> Result<(), WatchError> {
+    async fn flush(&self, mut steps: Steps) -> Result<(), WatchError> {
         let messages = self.store.outbox()?;
         let sent = (self.clock)();
         for lane in Lane::ALL {
             let batch: Vec<_> =
                 messages.iter().filter(|message| lane_of(message) == lane).cloned().collect();
+            let began = Timestamp::now();
             self.publish(Queue::Lane(lane), &batch).await?;
+            steps.published(lane, began);
         }
+        let began = Timestamp::now();
         blocking(|| self.store.commit())?;
+        steps.tell(&self.traces, &messages, began);
         if self.journal.is_kept() {
             let confirmed = (self.clock)();
             let told = messages.iter().filter_map(|it| notes::told(it, sent, confirmed));

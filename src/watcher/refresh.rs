@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     directory::{Entry, dn::normalised},
-    event::{Detail, Event, Kind, Reference, Waiting},
+    event::{Detail, Event, Kind, Reference, TraceParent, Waiting},
     mapping::{Attributes, Mappings},
 };
 
@@ -31,6 +31,15 @@ pub struct Again {
     values: Attributes,
     /// The same of attributes that name other users.
     references: BTreeMap<String, Option<Reference>>,
+}
+
+/// What was before something is told; nothing, where it is told for the first time.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Before {
+    /// How long the user has waited.
+    pub waiting: Option<Waiting>,
+    /// Where it was begun to be traced.
+    pub trace: Option<TraceParent>,
 }
 
 impl Again {
@@ -65,9 +74,12 @@ impl Again {
         self.asked
     }
 
-    /// How long the user has waited.
-    pub fn waiting(&self) -> Option<Waiting> {
-        self.waiting
+    /// What was before something of this kind is told again: the newest event that said it, or
+    /// else the newest of all, began its trace.
+    pub fn before(&self, kind: Kind) -> Before {
+        let of_kind = self.originals.iter().rfind(|event| event.kind() == kind);
+        let trace = of_kind.or(self.originals.last()).and_then(|event| event.trace);
+        Before { waiting: self.waiting, trace }
     }
 
     /// Takes the values of the attributes that are to be told, and of what is told together with

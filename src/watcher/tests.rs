@@ -8,5 +8,6 @@ mod passwords;
 mod random;
 mod refreshing;
 mod resyncing;
+mod traced;
 mod waking;
 mod world;

@@ -35,3 +35,4 @@ mod setup_errors;
 mod signing;
 mod support;
 mod topology;
+mod traces;

@@ -47,6 +47,8 @@ pub struct Config {
     pub admin: Admin,
     /// What is sent now and then to see whether all else would get through.
     pub canary: Canary,
+    /// Where traces go.
+    pub traces: Traces,
     /// The socket through which the command line reaches a running process.
     pub control: Control,
 }

@@ -7,7 +7,9 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-/// `tls:` of the broker and of Graph.
+use super::graph::Percent;
+
+/// `tls:` of the broker, of Graph and of the collector of traces.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tls {
@@ -119,6 +121,34 @@ pub struct Canary {
 impl Default for Canary {
     fn default() -> Self {
         Canary { user: None, interval: Duration::from_secs(5 * 60) }
+    }
+}
+
+/// `traces:`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Traces {
+    /// Base URL of an OpenTelemetry collector (OTLP over HTTP); none: no traces.
+    pub endpoint: Option<String>,
+    /// File with headers to send, one on each line.
+    pub headers_file: Option<PathBuf>,
+    /// How many of the changes; the watcher decides.
+    pub sample: Percent,
+    /// Lets `http://` to other hosts through.
+    pub allow_plaintext: bool,
+    /// Whom to trust.
+    pub tls: Tls,
+}
+
+impl Default for Traces {
+    fn default() -> Self {
+        Traces {
+            endpoint: None,
+            headers_file: None,
+            sample: Percent(100),
+            allow_plaintext: false,
+            tls: Tls::default(),
+        }
     }
 }
 

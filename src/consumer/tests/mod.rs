@@ -13,6 +13,7 @@ mod provisioning;
 mod quota;
 mod reporting;
 mod take_over;
+mod traced;
 mod trust;
 mod waiting;
 
@@ -33,7 +34,7 @@ use crate::{
     },
     event::{Detail, Event, Identity, Kind, Lane, Reason, Reference, source_of},
     graph::GraphClient,
-    ops::health::Health,
+    ops::{health::Health, traces::Traces},
     queue::{
         Message, ParkingDelay, Queue,
         dead_letter::{DeadLetter, DeadReason},
@@ -68,6 +69,7 @@ struct World {
     local: bool,
     /// Whether what becomes of events is reported.
     journal: bool,
+    traces: Traces,
 }
 
 impl World {
@@ -104,6 +106,7 @@ impl World {
             consumer: None,
             local: false,
             journal: false,
+            traces: Traces::default(),
         }
     }
 
@@ -153,6 +156,7 @@ impl World {
             health: self.health.clone(),
             pause: self.paused.subscribe(),
             journal: self.journal,
+            traces: self.traces.clone(),
         };
         self.consumer = Some(tokio::spawn(run_at(consumer, self.shutdown.clone(), self.pace)));
     }

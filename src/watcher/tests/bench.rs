@@ -9,6 +9,7 @@ use super::world::*;
 use crate::{
     config::model,
     event::Event,
+    ops::traces::Traces,
     queue::Delivery,
     signing::Signer,
     watcher::{
@@ -37,6 +38,8 @@ pub(super) struct Bench {
     pub(super) mappings: Mappings,
     /// The groups whose members are told of.
     pub(super) groups: Vec<String>,
+    /// Where traces go.
+    pub(super) traces: Traces,
     time: Arc<AtomicI64>,
 }
 
@@ -51,6 +54,7 @@ impl Bench {
             passwords: None,
             mappings: mappings(&[("jobTitle", "title")]),
             groups: Vec::new(),
+            traces: Traces::default(),
             time: Arc::default(),
         }
     }
@@ -115,6 +119,7 @@ impl Bench {
             census: Census::default(),
             passwords: self.passwords.clone(),
             journal: Journal::default(),
+            traces: self.traces.clone(),
             keys: self.keys.clone(),
             publisher: Arc::new(FakePublisher(Arc::clone(&self.world))),
             // A clock that stands still now and then.
