@@ -39,7 +39,7 @@ impl Pipeline {
                 groups.take(directory, &entry).await?;
             } else if class != Some(Class::Group) && !speaks_of_members(&entry) {
                 if is_undeleted(&entry) {
-                    groups.read_again_for(directory, entry.object).await?;
+                    groups.read_again(directory).await?;
                 }
                 users.push(entry);
             }
@@ -243,7 +243,7 @@ impl Groups<'_> {
             return Ok(());
         }
         if is_undeleted(entry) {
-            self.read_again_for(directory, group).await?;
+            self.read_again(directory).await?;
         }
         if is_undeleted(entry) || entry.attributes.contains_key("member") {
             return self.read(directory, group).await;
@@ -284,13 +284,10 @@ impl Groups<'_> {
         Ok(())
     }
 
-    /// What is undeleted may have its memberships back, or not: nothing is reported of it.
-    async fn read_again_for(
-        &mut self,
-        directory: &mut dyn Directory,
-        member: Uuid,
-    ) -> Result<(), WatchError> {
-        for group in self.pipeline.store.groups_of(member)? {
+    /// What is undeleted may have its memberships back, or not. Nothing is reported of it, and what
+    /// was read since its deletion knows of none of them: all groups are read.
+    async fn read_again(&mut self, directory: &mut dyn Directory) -> Result<(), WatchError> {
+        for group in self.pipeline.wanted_groups()? {
             self.read(directory, group).await?;
         }
         Ok(())

@@ -30,6 +30,7 @@ pub(super) struct Bench {
     pub(super) world: Shared,
     pub(super) store: Store,
     pub(super) guard: model::Guard,
+    pub(super) scope: model::Scope,
     pub(super) keys: Keys,
     /// How long whatever gives access waits.
     pub(super) settle: Duration,
@@ -50,6 +51,7 @@ impl Bench {
             world: Shared::default(),
             store: Store::on(InMemoryBackend::new(), "ldap:///dc=x").expect("store"),
             guard,
+            scope: model::Scope::default(),
             settle: Duration::ZERO,
             passwords: None,
             mappings: mappings(&[("jobTitle", "title")]),
@@ -89,6 +91,11 @@ impl Bench {
         self.time.fetch_add(3 * seconds, Ordering::Relaxed);
     }
 
+    /// What time it is for the watcher.
+    pub(super) fn now(&self) -> Timestamp {
+        moment(self.time.load(Ordering::Relaxed))
+    }
+
     /// What has been told since the last call.
     pub(super) fn told(&self) -> Vec<Event> {
         let told = std::mem::take(&mut self.lock().told);
@@ -107,7 +114,7 @@ impl Bench {
             rules: Rules {
                 upn_attribute: "userPrincipalName".into(),
                 mappings: self.mappings.clone(),
-                scope: Scope::default(),
+                scope: Scope::from_config(&self.scope),
                 veil: Default::default(),
                 groups: self.groups.clone(),
                 count_lockouts: false,
@@ -123,10 +130,7 @@ impl Bench {
             keys: self.keys.clone(),
             publisher: Arc::new(FakePublisher(Arc::clone(&self.world))),
             // A clock that stands still now and then.
-            clock: Arc::new(move || {
-                let ticks = time.fetch_add(1, Ordering::Relaxed);
-                Timestamp::from_second(1_700_000_000 + ticks / 3).expect("in range")
-            }),
+            clock: Arc::new(move || moment(time.fetch_add(1, Ordering::Relaxed))),
             shutdown: CancellationToken::new(),
         }
     }
@@ -187,6 +191,10 @@ impl Bench {
         let mut directory = FakeDirectory(Arc::clone(&self.world));
         block_on(self.pipeline().recheck_clock(&mut directory)).is_some()
     }
+}
+
+fn moment(ticks: i64) -> Timestamp {
+    Timestamp::from_second(1_700_000_000 + ticks / 3).expect("in range")
 }
 
 /// With the clock paused, waiting for the queue takes no time, and what waits for ever is dead.

@@ -1,7 +1,5 @@
 //! Members of groups, by the changes that a directory tells of them.
 
-use std::collections::BTreeSet;
-
 use uuid::Uuid;
 
 use super::{bench::*, world::*};
@@ -27,9 +25,6 @@ fn bench() -> Bench {
     bench.groups = vec![SALES.into()];
     for index in 0..2 {
         bench.lock().create(index);
-    }
-    for group in [OUTER, INNER, INMOST] {
-        bench.lock().groups.insert(group, BTreeSet::new());
     }
     assert!(bench.run(), "the baseline");
     let sales = Surroundings {
@@ -67,15 +62,8 @@ fn entry(group: Uuid, name: &str, values: &[&str]) -> Entry {
 
 /// Changes who is in a group, and returns what the directory tells of it.
 fn set(bench: &Bench, group: Uuid, member: Uuid, is_one: bool) -> Entry {
-    let mut world = bench.lock();
-    let members = world.groups.get_mut(&group).expect("a group");
-    let range = if is_one {
-        members.insert(member);
-        "member;range=1-1"
-    } else {
-        members.remove(&member);
-        "member;range=0-0"
-    };
+    bench.lock().link(group, member, is_one);
+    let range = if is_one { "member;range=1-1" } else { "member;range=0-0" };
     entry(group, range, &[&format!("<GUID={member}>;CN=x")])
 }
 
@@ -122,9 +110,9 @@ fn a_group_that_is_deleted_loses_its_members_and_one_that_comes_back_has_those_i
     assert_eq!(told(&bench, vec![deleted(INNER)]), [(1, false)]);
     assert_eq!(told(&bench, vec![undeleted(INNER)]), [(1, true)], "with the recycle bin");
     assert_eq!(told(&bench, vec![deleted(OUTER)]), [(0, false), (1, false)]);
-    bench.lock().groups.get_mut(&OUTER).expect("a group").remove(&object(0));
+    bench.lock().link(OUTER, object(0), false);
     assert_eq!(told(&bench, vec![undeleted(OUTER)]), [(1, true)]);
     assert_eq!(told(&bench, vec![deleted(INNER)]), [(1, false)]);
-    bench.lock().groups.get_mut(&OUTER).expect("a group").remove(&INNER);
+    bench.lock().link(OUTER, INNER, false);
     assert_eq!(told(&bench, vec![undeleted(INNER)]), [], "it is in no group any more");
 }

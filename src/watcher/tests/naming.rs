@@ -148,10 +148,12 @@ fn many_managers_that_go_at_once_are_held() {
 #[test]
 fn a_bare_name_is_asked_for() {
     let bench = bench(model::Guard::default());
-    bench.set(0, "manager", Some(&name(object(1))));
+    let dn = bench.lock().dn(object(1));
+    bench.set(0, "manager", Some(&dn));
     assert_eq!(told(&bench), [manager(&bench, Some(1))]);
     bench.set(0, "manager", Some("CN=nobody"));
     assert_eq!(told(&bench), [manager(&bench, None)]);
-    bench.set(0, "manager", Some(&name(object(2))));
+    let dn = bench.lock().dn(object(2));
+    bench.set(0, "manager", Some(&dn));
     assert_eq!(told(&bench), [manager(&bench, Some(2))]);
 }

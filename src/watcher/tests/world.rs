@@ -1,16 +1,25 @@
 //! A directory and a queue in memory, with faults.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
 
 use async_trait::async_trait;
 use uuid::Uuid;
 
 use crate::{
-    directory::{Changes, Cursor, Entry, Page, Replica, UsersPage, attributes::from_filetime},
-    queue::{Message, Publisher, Queue, Receipt},
+    directory::{
+        Attributes, Changes, Cursor, Entry, Page, Replica, UsersPage, attributes::from_filetime,
+    },
+    queue::Message,
     watcher::*,
 };
+
+mod places;
+mod queue;
+
+pub(super) use places::{INNER, INSIDE, OUTER, OUTSIDE, TEAM};
+
+pub(super) use queue::{FakePublisher, FakeReceipt};
 
 /// The most users that a test has.
 const MOST: usize = 64;
@@ -33,6 +42,8 @@ pub(super) enum Fate {
 pub(super) struct World {
     pub(super) usn: u64,
     users: BTreeMap<Uuid, BTreeMap<&'static str, (Option<String>, u64)>>,
+    /// Group and member → whether it is one.
+    links: BTreeMap<(Uuid, Uuid), (bool, u64)>,
     pub(super) fates: VecDeque<Fate>,
     pub(super) told: Vec<Message>,
     /// Who cannot be read, as on a server that lags.
@@ -45,8 +56,6 @@ pub(super) struct World {
     pub(super) time: Option<i64>,
     /// Whether nobody is shown, as to an account that lost its rights.
     pub(super) hidden: bool,
-    /// Groups and their direct members.
-    pub(super) groups: BTreeMap<Uuid, BTreeSet<Uuid>>,
     /// Whether no cursor outlives its connection.
     pub(super) forgets: bool,
     /// Cursors before this one are rejected.
@@ -57,11 +66,6 @@ pub(super) type Shared = Arc<Mutex<World>>;
 
 pub(super) fn object(index: usize) -> Uuid {
     Uuid::from_u128(index as u128 + 1)
-}
-
-/// Its distinguished name.
-pub(super) fn name(object: Uuid) -> String {
-    format!("CN={object}")
 }
 
 impl World {
@@ -119,8 +123,9 @@ impl World {
 
     pub(super) fn entry(&self, object: Uuid, after: Option<u64>) -> Option<(u64, Entry)> {
         let user = &self.users[&object];
-        let newest = user.values().map(|(_, usn)| *usn).max()?;
-        let attributes = user
+        let news = self.news_of(object, after.unwrap_or(u64::MAX));
+        let newest = user.values().map(|(_, usn)| *usn).chain(news.map(|(_, _, usn)| usn)).max()?;
+        let mut attributes: Attributes = user
             .iter()
             .filter(|(name, (value, usn))| match after {
                 Some(after) => *usn > after,
@@ -130,8 +135,11 @@ impl World {
                 ((*name).to_owned(), value.iter().map(|v| v.clone().into_bytes()).collect())
             })
             .collect();
+        for (name, value, _) in self.news_of(object, after.unwrap_or(u64::MAX)) {
+            attributes.entry(name.to_owned()).or_default().push(value);
+        }
         let complete = after.is_none();
-        Some((newest, Entry { object, dn: name(object), attributes, complete }))
+        Some((newest, Entry { object, dn: self.dn(object), attributes, complete }))
     }
 }
 
@@ -166,17 +174,6 @@ impl Directory for FakeDirectory {
 
     fn forgets(&self) -> bool {
         self.0.lock().expect("lock").forgets
-    }
-
-    async fn find(&mut self, dn: &str) -> Result<Option<Uuid>, DirectoryError> {
-        let world = self.0.lock().expect("lock");
-        let is_named = |index: &usize| world.alive(*index) && name(object(*index)) == dn;
-        Ok((0..MOST).find(is_named).map(object))
-    }
-
-    async fn members(&mut self, group: Uuid) -> Result<Option<Vec<Uuid>>, DirectoryError> {
-        let world = self.0.lock().expect("lock");
-        Ok(world.groups.get(&group).map(|members| members.iter().copied().collect()))
     }
 
     fn replica(&self) -> Replica {
@@ -232,7 +229,8 @@ impl Directory for FakeDirectory {
         self.step().await?;
         let skip = page.map_or(0, |page| usize::from(page.0[0]));
         let world = self.0.lock().expect("lock");
-        let shown = |index: &usize| world.alive(*index) && !world.hidden;
+        let shown =
+            |index: &usize| world.alive(*index) && world.is_user(object(*index)) && !world.hidden;
         let alive: Vec<_> = (0..MOST).filter(shown).collect();
         let entries = alive.iter().skip(skip).take(2);
         let entries = entries.filter_map(|i| world.entry(object(*i), None)).map(|(_, e)| e);
@@ -244,9 +242,36 @@ impl Directory for FakeDirectory {
         self.step().await?;
         let world = self.0.lock().expect("lock");
         let alive = (0..MOST).any(|index| object(index) == wanted && world.alive(index))
+            && world.is_user(wanted)
             && world.gone != Some(wanted)
             && !world.hidden;
         Ok(alive.then(|| world.entry(wanted, None)).flatten().map(|(_, entry)| entry))
+    }
+
+    fn has_containers(&self) -> bool {
+        self.0.lock().expect("lock").users.contains_key(&object(INSIDE))
+    }
+
+    async fn containers(&mut self, _: Option<Page>) -> Result<UsersPage, DirectoryError> {
+        self.step().await?;
+        let entries = self.0.lock().expect("lock").containers();
+        Ok(UsersPage { entries, next: None })
+    }
+
+    async fn nested_groups(&mut self, _: Option<Page>) -> Result<UsersPage, DirectoryError> {
+        self.step().await?;
+        let entries = self.0.lock().expect("lock").nested_groups();
+        Ok(UsersPage { entries, next: None })
+    }
+
+    async fn members(&mut self, group: Uuid) -> Result<Option<Vec<Uuid>>, DirectoryError> {
+        self.step().await?;
+        Ok(self.0.lock().expect("lock").members(group))
+    }
+
+    async fn find(&mut self, dn: &str) -> Result<Option<Uuid>, DirectoryError> {
+        self.step().await?;
+        Ok(self.0.lock().expect("lock").named(dn))
     }
 
     async fn time(&mut self) -> Result<Option<Timestamp>, DirectoryError> {
@@ -266,60 +291,4 @@ pub(super) fn encode((object_usn, attribute_usn): (u64, u64)) -> Cursor {
 pub(super) fn decode(cursor: &Cursor) -> Option<(u64, u64)> {
     let (objects, attributes) = cursor.0.split_first_chunk()?;
     Some((u64::from_be_bytes(*objects), u64::from_be_bytes(attributes.try_into().ok()?)))
-}
-
-pub(super) struct FakePublisher(pub(super) Shared);
-
-#[async_trait]
-impl Publisher for FakePublisher {
-    async fn publish(&self, queue: Queue, messages: &[Message]) -> Result<(), QueueError> {
-        if messages.is_empty() {
-            return Ok(());
-        }
-        let next = fate(&self.0).await;
-        let kept = match next {
-            Fate::Refuses => 0,
-            Fate::Half => messages.len() / 2,
-            _ => messages.len(),
-        };
-        {
-            let mut world = self.0.lock().expect("lock");
-            let queue = match queue {
-                Queue::Parked(_) => &mut world.requests,
-                _ => &mut world.told,
-            };
-            queue.extend_from_slice(&messages[..kept]);
-        }
-        match next {
-            Fate::DiesAfter => std::future::pending().await,
-            Fate::Works | Fate::DiesBefore => Ok(()),
-            Fate::Refuses => Err(QueueError::Refused("the test says so".into())),
-            Fate::Lost | Fate::Half => Err(QueueError::Unavailable("the test says so".into())),
-        }
-    }
-
-    async fn ready(&self) -> Result<(), QueueError> {
-        Ok(())
-    }
-}
-
-pub(super) struct FakeReceipt(pub(super) Shared, pub(super) Uuid);
-
-#[async_trait]
-impl Receipt for FakeReceipt {
-    async fn ack(self: Box<Self>) -> Result<(), QueueError> {
-        let next = fate(&self.0).await;
-        if matches!(next, Fate::Refuses | Fate::Lost | Fate::Half) {
-            return Err(QueueError::Unavailable("the test says so".into()));
-        }
-        self.0.lock().expect("lock").requests.retain(|message| message.id != self.1);
-        if matches!(next, Fate::DiesAfter) {
-            std::future::pending::<()>().await;
-        }
-        Ok(())
-    }
-
-    async fn release(self: Box<Self>) -> Result<(), QueueError> {
-        Ok(())
-    }
 }
