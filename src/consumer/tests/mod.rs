@@ -11,6 +11,7 @@ mod parking;
 mod passwords;
 mod provisioning;
 mod quota;
+mod random;
 mod reporting;
 mod take_over;
 mod traced;

@@ -12,8 +12,8 @@ use super::error::GraphError;
 
 /// What is wrong right now. All off by default.
 ///
-/// Where several are on, the first of `hang`, `reset`, `down`, `throttle`, `flaky` and
-/// `lose_answer` wins. All but `token_down` concern Graph only: the token endpoint is another
+/// Where several are on, the first of `hang`, `reset`, `down`, `throttle`, `flaky`, `lose_answer`
+/// and `garble` wins. All but `token_down` concern Graph only: the token endpoint is another
 /// host in the cloud.
 #[derive(Debug, Clone, Default)]
 pub struct FaultSet {
@@ -23,6 +23,8 @@ pub struct FaultSet {
     pub reset: bool,
     /// Graph does what it is asked and then closes the connection without an answer.
     pub lose_answer: bool,
+    /// Graph does what it is asked, and its JSON ends in the middle.
+    pub garble: bool,
     /// Graph answers everything with 503.
     pub down: bool,
     /// Graph answers everything with 429 and this `Retry-After`, in seconds.
@@ -50,6 +52,8 @@ pub(super) enum Verdict {
     Serve,
     /// Serve it, then close the connection.
     ServeUnanswered,
+    /// Serve it, with an answer that nobody can read.
+    ServeGarbled,
     Refuse(GraphError),
     /// Close the connection.
     Cut,
@@ -97,6 +101,8 @@ impl Faults {
             Verdict::Refuse(GraphError::of_status(status))
         } else if set.lose_answer {
             Verdict::ServeUnanswered
+        } else if set.garble {
+            Verdict::ServeGarbled
         } else {
             Verdict::Serve
         }
