@@ -242,6 +242,8 @@ security: { KEYS }
         (Role::Apply, verifying, (false, false)),
         (Role::Run, "", (true, false)),
         (Role::Run, signing, (false, false)),
+        (Role::Tool, "", (false, false)),
+        (Role::Tool, signing, (false, false)),
     ] {
         assert_eq!(missing("rabbit", keys, role), expected, "{role:?} {keys}");
         let allowed =

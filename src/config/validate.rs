@@ -270,8 +270,8 @@ fn signing(config: &Config, role: Role, found: &mut Vec<Problem>) {
              with security.allow_unsigned: true",
         ));
     }
-    // A consumer beside its watcher knows that one's key.
-    if !role.watches() && !verifies && remote {
+    // A consumer beside its watcher knows that one's key; who only asks or commands applies nothing.
+    if role.applies() && !role.watches() && !verifies && remote {
         found.push(Problem::at(
             "security.verify_key_files",
             exposed,
