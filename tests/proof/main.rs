@@ -5,6 +5,7 @@
 
 mod accounts;
 mod canary;
+#[path = "../chaos/mod.rs"]
 mod chaos;
 mod check;
 mod consumers;

@@ -235,6 +235,16 @@ impl Relay<'_> {
         self.process.status()
     }
 
+    /// Stops the program from going on: its connections stay open and silent.
+    pub fn freeze(&self) {
+        self.process.signal(Signal::STOP);
+    }
+
+    /// Ends [`Relay::freeze`].
+    pub fn thaw(&self) {
+        self.process.signal(Signal::CONT);
+    }
+
     /// Kills the program in the middle of whatever it does.
     pub fn kill(&mut self) {
         self.process.kill();
