@@ -88,6 +88,11 @@ impl<'a> Victim<'a> {
         .await;
     }
 
+    /// How often it has written this since it was first started.
+    pub fn count(&self, text: &str) -> usize {
+        self.running.output().matches(text).count()
+    }
+
     /// Ends it in order.
     pub async fn end(&mut self) {
         self.running.terminate().await;

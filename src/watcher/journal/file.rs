@@ -1,6 +1,10 @@
 //! The journal's file: entries by object and time, and an order by time in which they go.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
@@ -29,8 +33,38 @@ const MOST_AT_ONCE: usize = 10_000;
 /// Much more than a reader of one user needs.
 const CACHE_BYTES: usize = 4 << 20;
 
-/// Opens or makes the file.
-pub(super) fn open(path: &Path) -> Result<Database, JournalError> {
+/// An open file. All calls block.
+#[derive(Debug)]
+pub(super) struct File {
+    path: PathBuf,
+    /// None after a failure: an I/O error, as of a full disk, makes the handle useless.
+    database: Mutex<Option<Database>>,
+}
+
+impl File {
+    /// Opens or makes the file.
+    pub(super) fn open(path: &Path) -> Result<File, JournalError> {
+        let database = Mutex::new(Some(open(path)?));
+        Ok(File { path: path.to_owned(), database })
+    }
+
+    /// Works on the file, which is opened anew first where it failed before.
+    pub(super) fn with<T>(
+        &self,
+        work: impl FnOnce(&Database) -> Result<T, JournalError>,
+    ) -> Result<T, JournalError> {
+        let mut database = self.database.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = match database.take() {
+            Some(open) => open,
+            None => open(&self.path)?,
+        };
+        let result = work(&open);
+        *database = result.is_ok().then_some(open);
+        result
+    }
+}
+
+fn open(path: &Path) -> Result<Database, JournalError> {
     let open = |cause: String| JournalError::Open { path: path.to_owned(), cause };
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(|cause| open(cause.to_string()))?;

@@ -20,11 +20,10 @@ use std::{
 };
 
 use jiff::Timestamp;
-use redb::Database;
 use thiserror::Error;
 use uuid::Uuid;
 
-use self::thread::Thread;
+use self::{file::File, thread::Thread};
 use crate::{
     config::Config,
     net::backoff::Backoff,
@@ -77,7 +76,7 @@ pub struct Journal(Option<Open>);
 
 #[derive(Debug, Clone)]
 struct Open {
-    database: Arc<Database>,
+    file: Arc<File>,
     thread: Arc<Thread>,
 }
 
@@ -94,9 +93,9 @@ impl Journal {
 
     /// Opens the file, and makes it, with its folder, if it is missing.
     pub fn open(path: &Path, bounds: Bounds) -> Result<Journal, JournalError> {
-        let database = Arc::new(file::open(path)?);
-        let thread = Thread::start(Arc::clone(&database), bounds)?;
-        Ok(Journal(Some(Open { database, thread: Arc::new(thread) })))
+        let file = Arc::new(File::open(path)?);
+        let thread = Thread::start(Arc::clone(&file), bounds)?;
+        Ok(Journal(Some(Open { file, thread: Arc::new(thread) })))
     }
 
     /// Whether anything is kept.
@@ -130,7 +129,9 @@ impl Journal {
     ) -> Result<Vec<Entry>, JournalError> {
         let Some(open) = &self.0 else { return Ok(Vec::new()) };
         open.thread.keep(Vec::new()).await?;
-        super::pipeline::blocking(|| file::read(&open.database, object, since, limit))
+        super::pipeline::blocking(|| {
+            open.file.with(|database| file::read(database, object, since, limit))
+        })
     }
 
     /// Receives what became of events from the consumers, through every outage of the queue.

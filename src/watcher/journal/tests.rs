@@ -38,6 +38,19 @@ async fn a_user_s_last_entries_are_read_in_order_also_after_reopening() {
 }
 
 #[tokio::test]
+async fn a_file_that_failed_is_opened_anew() {
+    let folder = tempfile::tempdir().expect("tempdir");
+    let journal = Journal::open(&folder.path().join("journal.redb"), bounds()).expect("open");
+    journal.keep(vec![entry(1, 2 * DAY, "before")]).await.expect("kept");
+    let open = journal.0.as_ref().expect("open");
+    let full = || JournalError::Failed("there was no space".into());
+    open.file.with(|_| Err::<(), _>(full())).expect_err("failed");
+    journal.keep(vec![entry(1, DAY, "after")]).await.expect("kept");
+    let read = journal.read(Uuid::from_u128(1), None, 9).await.expect("read");
+    assert_eq!(texts(&read), ["before", "after"]);
+}
+
+#[tokio::test]
 async fn the_old_go_and_the_file_does_not_outgrow_its_bounds() {
     let folder = tempfile::tempdir().expect("tempdir");
     let path = folder.path().join("journal.redb");
@@ -52,7 +65,7 @@ async fn the_old_go_and_the_file_does_not_outgrow_its_bounds() {
         journal.keep(many).await.expect("kept");
     }
     let open = journal.0.as_ref().expect("open");
-    let kept = file::len(&open.database);
+    let kept = open.file.with(|database| Ok(file::len(database))).expect("a number");
     assert!((2000..8000).contains(&kept), "{kept} of 10000");
     // The oldest has gone.
     let read = journal.read(Uuid::from_u128(1), None, 100).await.expect("read");

@@ -10,11 +10,13 @@ use std::{
 };
 
 use jiff::Timestamp;
-use redb::Database;
 use tokio::sync::oneshot;
 use tracing::{error, warn};
 
-use super::{Bounds, JournalError, file};
+use super::{
+    Bounds, JournalError,
+    file::{self, File},
+};
 use crate::{ops::metrics::METRICS, queue::journal::Entry};
 
 /// Requests that wait for the thread; each carries what was told at once.
@@ -40,11 +42,11 @@ pub(super) struct Thread {
 }
 
 impl Thread {
-    pub(super) fn start(database: Arc<Database>, bounds: Bounds) -> Result<Thread, JournalError> {
+    pub(super) fn start(file: Arc<File>, bounds: Bounds) -> Result<Thread, JournalError> {
         let (requests, receiver) = sync_channel(WAITING);
         let handle = std::thread::Builder::new()
             .name("journal".into())
-            .spawn(move || run(&database, bounds, &receiver))
+            .spawn(move || run(&file, bounds, &receiver))
             .map_err(|error| JournalError::Failed(format!("no thread: {error}")))?;
         Ok(Thread { requests: Some(requests), handle: Some(handle) })
     }
@@ -87,7 +89,7 @@ impl Drop for Thread {
     }
 }
 
-fn run(database: &Database, bounds: Bounds, requests: &Receiver<Request>) {
+fn run(file: &File, bounds: Bounds, requests: &Receiver<Request>) {
     while let Ok(first) = requests.recv() {
         let (mut entries, mut replies) = (Vec::new(), Vec::new());
         let until = Instant::now() + LINGER;
@@ -109,19 +111,20 @@ fn run(database: &Database, bounds: Bounds, requests: &Receiver<Request>) {
                 }
             };
         }
-        commit(database, bounds, &entries, replies);
+        commit(file, bounds, &entries, replies);
     }
 }
 
 fn commit(
-    database: &Database,
+    file: &File,
     bounds: Bounds,
     entries: &[Entry],
     replies: Vec<oneshot::Sender<Result<(), String>>>,
 ) {
     let result = match entries {
         [] => Ok(()),
-        entries => file::write(database, entries, bounds, Timestamp::now())
+        entries => file
+            .with(|database| file::write(database, entries, bounds, Timestamp::now()))
             .map(|bytes| METRICS.journal.holds(bytes)),
     };
     if let Err(error) = &result {
