@@ -79,6 +79,7 @@ async fn nothing_is_lost_or_reordered_while_everything_fails() {
     let followed = watch
         .set("directory.urls", [format!("ldaps://{}", ways[0].address())])
         .set("directory.failover_settle", "2s")
+        .set("guard.max_deletes", 100_000)
         .set("scope.organizational_units", [&units[0]])
         .set("state.path", disk.folder().join("watcher.redb"));
     let over = |setup: Setup, broker: &Proxy| {
