@@ -138,17 +138,33 @@ async fn nothing_is_lost_or_reordered_while_everything_fails() {
     for victim in &mut victims {
         victim.end().await;
     }
-    assert_eq!(victims[0].count(UNWRITTEN), unwritten, "the journal goes on after a full disk");
+    let mut kinds = BTreeMap::<_, usize>::new();
+    history.iter().for_each(|it| *kinds.entry(it.fault.name()).or_default() += 1);
+    let changes = people.changes.values().sum::<usize>();
+    let endings: Vec<_> = victims.iter().flat_map(|victim| &victim.endings).collect();
+    eprintln!(
+        "{changes} changes of {} users in {shaken:.0?}: {:?}\n{} faults: {kinds:?}\n\
+         all caught up {caught_up:.1?} later; dead letters by reason, replayed: {letters:?}\n\
+         processes that ended by themselves: {endings:#?}\nset up in {set_up:.0?}",
+        people.number(),
+        people.changes,
+        history.len(),
+    );
+
     people.agree().expect("they agree in the end, when nothing is on the way");
-    let left = rabbit.messages(&vhost).await.into_iter().filter(|(_, messages)| *messages > 0);
-    assert_eq!(left.collect::<Vec<_>>(), [], "nothing is in a queue, nor was it on the way");
     let redeliveries: Vec<_> = history
         .iter()
         .filter(|happened| happened.fault.redelivers())
         .map(|happened| happened.began..happened.ended + AFTERMATH)
         .collect();
     let (writes, repeats) = people.check_order(&redeliveries);
+    assert_eq!(victims[0].count(UNWRITTEN), unwritten, "the journal goes on after a full disk");
+    let mut left = rabbit.messages(&vhost).await;
+    // What consumers report last, nobody receives any more.
+    left.retain(|queue, messages| *messages > 0 && queue != "relay.outcomes");
+    assert!(left.is_empty(), "nothing is in a queue, nor was it on the way: {left:?}");
     verdict::nothing_is_left(&disk);
+    verdict::explained(&endings);
     let service = samba.service_account().await;
     let secrets = [
         people::PASSWORDS,
@@ -158,21 +174,7 @@ async fn nothing_is_lost_or_reordered_while_everything_fails() {
     ];
     let folders = setups.iter().map(Setup::folder).chain([rabbit.folder(), disk.folder()]);
     let searched = verdict::no_secret_is_in(folders, &secrets);
-
-    let mut kinds = BTreeMap::<_, usize>::new();
-    history.iter().for_each(|it| *kinds.entry(it.fault.name()).or_default() += 1);
-    let changes = people.changes.values().sum::<usize>();
-    let endings: Vec<_> = victims.iter().flat_map(|victim| &victim.endings).collect();
-    eprintln!(
-        "{changes} changes of {} users in {shaken:.0?}: {:?}\n{} faults: {kinds:?}\n\
-         {writes} writes, {repeats} of them repeats; all caught up {caught_up:.1?} later; dead \
-         letters by reason, replayed: {letters:?}; no secret in {searched} bytes\n\
-         processes that ended by themselves: {endings:#?}\nset up in {set_up:.0?}",
-        people.number(),
-        people.changes,
-        history.len(),
-    );
-    verdict::explained(&endings);
+    eprintln!("{writes} writes, {repeats} of them repeats; no secret in {searched} bytes");
 }
 
 /// The network between the parts, in the order of [`WAYS`].
