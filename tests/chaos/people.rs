@@ -222,7 +222,10 @@ impl<'a> People<'a> {
         let writes = writes(&self.graph.log());
         let mut repeats = 0;
         for person in &self.everyone {
-            for (property, history) in &person.histories {
+            // The name comes by both lanes, as what changed and as an attribute: only how it ends is
+            // certain.
+            let histories = person.histories.iter().filter(|(property, _)| **property != UPN);
+            for (property, history) in histories {
                 let writes = writes.get(&(person.twin, *property)).map_or(&[][..], Vec::as_slice);
                 let checked = history.check(writes, faults, person.follows(property, writes));
                 let name = &person.user.name;
