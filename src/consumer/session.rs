@@ -22,7 +22,6 @@ use super::{
     lane::Lane,
     mailbox::Batch,
     pace::{BEAT, USERS_AT_ONCE},
-    plan::Skip,
     recent::Recent,
     schedule::{Schedule, Work},
     spans,
@@ -182,7 +181,7 @@ impl<'a> Session<'a> {
             let last = self.settled.get(object).copied().unwrap_or_default();
             let work = async move {
                 if sequence <= last || work == Work::Supersede {
-                    settler.skip(batch.parcels, Skip::Superseded).await;
+                    settler.supersede(batch).await;
                 } else if work == Work::Secure {
                     if let Some(batch) = settler.secure(batch).await {
                         return Done::Again(Box::new(batch));

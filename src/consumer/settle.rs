@@ -87,12 +87,12 @@ impl Settler {
     }
 
     async fn apply(&self, batch: Batch<Delivery>, again: bool) -> Option<Batch<Delivery>> {
-        let Batch { event, parcels } = batch;
-        let mut applying = Applying::begin(&self.traces, &event, &parcels);
-        if self.is_superseded(&event) {
-            self.skip(parcels, Skip::Superseded).await;
+        if self.is_superseded(&batch.event) {
+            self.supersede(batch).await;
             return None;
         }
+        let Batch { event, parcels } = batch;
+        let mut applying = Applying::begin(&self.traces, &event, &parcels);
         let since = Timestamp::now();
         let began = Instant::now();
         let work = noting_plan(self.applier.apply(&event));
@@ -220,8 +220,16 @@ impl Settler {
         self.finish(parcels, Outcome::Refreshed).await;
     }
 
+    /// Settles a batch that a later event has made void.
+    pub async fn supersede(&self, batch: Batch<Delivery>) {
+        let Batch { event, parcels } = batch;
+        let mut applying = Applying::begin(&self.traces, &event, &parcels);
+        applying.done((&Verdict::Skipped(Skip::Superseded), 0), None, &[]);
+        self.skip(parcels, Skip::Superseded).await;
+    }
+
     /// Settles deliveries for which nothing is to be done.
-    pub async fn skip(&self, parcels: Vec<Parcel<Delivery>>, skip: Skip) {
+    async fn skip(&self, parcels: Vec<Parcel<Delivery>>, skip: Skip) {
         for Parcel { event, .. } in &parcels {
             let (kind, object) = (event.kind().as_str(), event.object);
             info!(event = %event.id, %object, kind, why = skip.as_str(), "skipped");

@@ -173,7 +173,7 @@ def is_accepted(program, rendered, name, files):
                 file.unlink()
         config = Path(folder, "relay.yaml")
         config.write_text(rendered.relay_yaml(name).replace(SECRETS, str(keys)))
-        environment = {entry["name"]: entry["value"] for entry in container["env"]}
+        environment = {it["name"]: it["value"] for it in container["env"] if "value" in it}
         environment["RELAY_CONTROL__LISTEN"] = f"unix:{folder}/control.sock"
         environment["RELAY_STATE__PATH"] = f"{folder}/watcher.redb"
         command = [program, "--config", config, "check", "--offline"]
@@ -188,6 +188,10 @@ def main(program):
     report = helm.lint(str(CHART), values=EVERYTHING, strict=True, kube_version="v1.33.0")
     findings = [it for it in report["messages"] if it["severity"] > INFO]
     assert not findings and not report["errors"], report
+
+    version = subprocess.run([program, "--version"], check=True, capture_output=True, text=True)
+    assert version.stdout.split() == ["entra-relay", Rendered.chart.metadata["appVersion"]]
+    assert "\nUSER 65532:65532\n" in (ROOT / "deploy/Dockerfile").read_text()
 
     default = Rendered({})
     halves = ["ConfigMap", "NetworkPolicy", "Service"]

@@ -100,3 +100,23 @@ async fn a_failure_and_what_one_event_stands_for_are_told() {
     let shown = format!("{spans:?}");
     assert!(shown.contains("permission_denied") && !shown.contains("secret"), "{shown}");
 }
+
+#[tokio::test]
+async fn what_came_too_late_ends_in_its_trace_too() {
+    let (sender, mut receiver) = mpsc::channel(64);
+    let mut world = World::new().await;
+    world.traces = Traces::to(sender, 0);
+    world.user(1);
+    world.start();
+    world.publish(&event(1, 2, DISABLED));
+    world.drained().await;
+    let (late, parent) = traced(1, 1, ENABLED);
+    world.publish(&late);
+    world.drained().await;
+    world.stop().await;
+    for name in ["receive and verify", "apply"] {
+        let span = next(&mut receiver).await;
+        assert_eq!((&*span.0.name, span.0.parent_span_id), (name, parent));
+        assert_eq!(format!("{span:?}").contains("superseded"), name == "apply", "{span:?}");
+    }
+}

@@ -87,6 +87,9 @@ spec:
         - { name: RELAY_ADMIN__LISTEN, value: "0.0.0.0:9464" }
         - { name: RELAY_CONTROL__LISTEN, value: "unix:/run/entra-relay/control.sock" }
         - { name: RELAY_STATE__PATH, value: /var/lib/entra-relay/watcher.redb }
+        - { name: POD, valueFrom: { fieldRef: { fieldPath: metadata.name } } }
+        # Who it was, in traces.
+        - { name: OTEL_RESOURCE_ATTRIBUTES, value: "k8s.namespace.name={{ $root.Release.Namespace }},k8s.pod.name=$(POD)" }
       ports:
         - { name: metrics, containerPort: 9464, protocol: TCP }
       # It answers once broker and Graph were asked for the first time, or were waited for long enough.
