@@ -40,7 +40,10 @@ pub mod config;
 pub mod consumer;
 pub mod directory;
 pub mod event;
+#[cfg(test)]
+mod fuzz;
 pub mod graph;
+mod guarded_file;
 mod key_file;
 pub mod mapping;
 pub mod net;
@@ -52,4 +55,5 @@ pub mod reconcile;
 pub mod sandbox;
 pub mod sealing;
 pub mod signing;
+mod text;
 pub mod watcher;

@@ -4,6 +4,8 @@ use std::io;
 
 use thiserror::Error;
 
+use crate::text;
+
 /// Why the directory could not be read.
 #[derive(Debug, Error)]
 pub enum DirectoryError {
@@ -141,9 +143,7 @@ pub(super) fn bind_error(server: &str, user: &str, code: u32, text: &str) -> Dir
 
 /// What a server said, fit for one line of a log.
 pub(super) fn one_line(text: &str) -> String {
-    let text: String =
-        text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect();
-    text.trim().to_owned()
+    text::one_line(text, 300)
 }
 
 #[cfg(test)]

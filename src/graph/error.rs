@@ -6,6 +6,7 @@ use reqwest::{StatusCode, header::HeaderMap};
 use serde_json::Value;
 
 use super::{operation::Operation, quota::Scope, retry::retry_after};
+use crate::text::one_line;
 
 /// The longest message that is kept, in characters.
 const MAX_MESSAGE: usize = 500;
@@ -137,10 +138,9 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// A text of bounded length, on one line.
+/// What Graph says, fit for one line.
 pub(super) fn bounded(text: &str) -> String {
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    line.chars().take(MAX_MESSAGE).collect()
+    one_line(text, MAX_MESSAGE)
 }
 
 /// Decides by status and code; by the message only where Graph gives the same code to different

@@ -4,10 +4,13 @@ use std::{fmt, time::Duration};
 
 use lapin::ErrorKind;
 
-use crate::queue::QueueError;
+use crate::{queue::QueueError, text::one_line};
 
 /// The longest that any single answer of the server is waited for.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The most that is shown of what the server says, in characters.
+const MOST_SAID: usize = 500;
 
 /// AMQP 0-9-1 reply codes (specification, section 1.1).
 pub(super) mod code {
@@ -64,7 +67,7 @@ impl Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text())
+        f.write_str(&one_line(&self.text(), MOST_SAID))
     }
 }
 
