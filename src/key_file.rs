@@ -3,13 +3,15 @@
 use std::{
     fs::{self, File},
     io::{self, ErrorKind, Read, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    os::unix::fs::OpenOptionsExt,
     path::Path,
 };
 
 use secrecy::zeroize::Zeroizing;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
+
+use crate::guarded_file;
 
 /// Hexadecimal digits of a key id.
 const KEY_ID_DIGITS: usize = 16;
@@ -20,7 +22,7 @@ const MAX_FILE: u64 = 16 * 1024;
 /// Why a key file cannot be used.
 #[derive(Debug, Error)]
 pub enum KeyError {
-    /// It cannot be read.
+    /// It cannot be read, or others could put their own key into it.
     #[error("cannot read the key file {path}: {source}")]
     Read {
         /// The file.
@@ -39,17 +41,6 @@ pub enum KeyError {
     /// It is there already, and a key in use must not be lost.
     #[error("the key file {0} exists and is left as it is; name another folder")]
     Exists(String),
-    /// Others could put their own key into it.
-    #[error(
-        "others than its owner may write to the key file {path} (mode {mode:03o}); \
-         run chmod go-w on it, and make new keys if you do not know who had access"
-    )]
-    Writable {
-        /// The file.
-        path: String,
-        /// Its permissions.
-        mode: u32,
-    },
     /// It holds something else.
     #[error("the key file {path} does not hold {expected}; entra-relay keygen makes both halves")]
     Content {
@@ -77,35 +68,26 @@ pub(crate) fn is_key_id(text: &str) -> bool {
     text.len() == KEY_ID_DIGITS && text.bytes().all(|digit| digit.is_ascii_hexdigit())
 }
 
-/// Reads a private key. A file that everybody may read is used, with a warning: containers are
-/// handed secrets in odd ways. Reading by the group is how Kubernetes hands one to a user other
-/// than root.
+/// Reads a private key.
 pub(crate) fn read_private(path: &Path) -> Result<Zeroizing<String>, KeyError> {
-    let (text, mode) = read(path)?;
-    if mode & 0o022 != 0 {
-        return Err(KeyError::Writable { path: path.display().to_string(), mode });
-    }
-    if mode & 0o004 != 0 {
-        tracing::warn!(file = %path.display(), mode = format!("{mode:03o}"),
-            "everybody on this machine may read the private key; run chmod 600 on it");
-    }
-    Ok(text)
+    read(path, guarded_file::open_secret)
 }
 
-/// Reads a public key.
+/// Reads a public key. Who can change it decides whose events are believed, and who can open
+/// passwords.
 pub(crate) fn read_public(path: &Path) -> Result<Zeroizing<String>, KeyError> {
-    Ok(read(path)?.0)
+    read(path, guarded_file::open)
 }
 
-/// The text and the permissions of the very file that was read.
-fn read(path: &Path) -> Result<(Zeroizing<String>, u32), KeyError> {
+fn read(
+    path: &Path,
+    open: impl FnOnce(&Path) -> io::Result<File>,
+) -> Result<Zeroizing<String>, KeyError> {
     let read = || {
-        let file = File::open(path)?;
-        let mode = file.metadata()?.permissions().mode() & 0o777;
         // With its room from the start, the text is in one place only and can be wiped.
         let mut text = Zeroizing::new(String::with_capacity(MAX_FILE as usize));
-        file.take(MAX_FILE).read_to_string(&mut text)?;
-        Ok((text, mode))
+        open(path)?.take(MAX_FILE).read_to_string(&mut text)?;
+        Ok(text)
     };
     read().map_err(|source| KeyError::Read { path: path.display().to_string(), source })
 }

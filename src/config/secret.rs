@@ -1,10 +1,12 @@
 //! A value that is never shown.
 
-use std::{fmt, path::Path};
+use std::{fmt, io::Read, path::Path};
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
+
+use crate::guarded_file;
 
 /// The largest secret file that is read, in bytes.
 const MAX_FILE: u64 = 64 * 1024;
@@ -16,7 +18,7 @@ pub struct Secret(SecretString);
 /// Why a secret could not be read.
 #[derive(Debug, Error)]
 pub enum SecretError {
-    /// The file cannot be read.
+    /// The file cannot be read, or others could have written it.
     #[error("cannot read the secret file {path}: {source}")]
     Read {
         /// The file.
@@ -43,14 +45,15 @@ impl Secret {
     /// Reads a secret from a file. One trailing line end is not part of it.
     pub fn read(path: &Path) -> Result<Secret, SecretError> {
         let name = || path.display().to_string();
-        let size = std::fs::metadata(path)
-            .map_err(|source| SecretError::Read { path: name(), source })?
-            .len();
-        if size > MAX_FILE {
+        let read = || {
+            let mut text = String::new();
+            guarded_file::open_secret(path)?.take(MAX_FILE + 1).read_to_string(&mut text)?;
+            Ok(text)
+        };
+        let mut text = read().map_err(|source| SecretError::Read { path: name(), source })?;
+        if text.len() as u64 > MAX_FILE {
             return Err(SecretError::Content { path: name(), what: "is too large for a secret" });
         }
-        let mut text = std::fs::read_to_string(path)
-            .map_err(|source| SecretError::Read { path: name(), source })?;
         let kept = text
             .strip_suffix('\n')
             .map_or(text.len(), |line| line.strip_suffix('\r').unwrap_or(line).len());

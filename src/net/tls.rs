@@ -7,9 +7,14 @@ use std::{
 
 use rustls::{
     ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    pki_types::{
+        CertificateDer, PrivateKeyDer,
+        pem::{self, PemObject},
+    },
 };
 use thiserror::Error;
+
+use crate::guarded_file;
 
 /// Why no trust could be set up.
 #[derive(Debug, Error)]
@@ -51,7 +56,7 @@ impl Identity {
         let chain = CertificateDer::pem_file_iter(&self.certificate)
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
             .map_err(|cause| self.error(cause))?;
-        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|cause| self.error(cause))?;
+        let key = read_private_key(&self.key).map_err(|cause| self.error(cause))?;
         Ok((chain, key))
     }
 
@@ -70,10 +75,17 @@ pub fn install_provider() {
     let _already_installed = rustls::crypto::ring::default_provider().install_default();
 }
 
+/// A private key in PEM.
+pub(crate) fn read_private_key(path: &Path) -> Result<PrivateKeyDer<'static>, pem::Error> {
+    PrivateKeyDer::from_pem_reader(guarded_file::open_secret(path).map_err(pem::Error::Io)?)
+}
+
 /// The certificates of a CA file.
 pub fn read_ca_file(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let error = |what: String| TlsError::CaFile { path: path.display().to_string(), what };
-    let certificates = CertificateDer::pem_file_iter(path)
+    let certificates = guarded_file::open(path)
+        .map_err(pem::Error::Io)
+        .map(CertificateDer::pem_reader_iter)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|cause| error(cause.to_string()))?;
     if certificates.is_empty() {

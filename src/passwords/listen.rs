@@ -4,7 +4,7 @@ use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use rustls::{
     RootCertStore, ServerConfig,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    pki_types::{CertificateDer, PrivateKeyDer},
     server::WebPkiClientVerifier,
 };
 use tokio::{
@@ -198,7 +198,7 @@ pub(super) fn key_pair(
     key: &std::path::Path,
 ) -> io::Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
     let chain = tls::read_ca_file(certificate).map_err(io::Error::other)?;
-    let key = PrivateKeyDer::from_pem_file(key).map_err(|error| {
+    let key = tls::read_private_key(key).map_err(|error| {
         invalid(&format!("cannot use the private key {}: {error}", key.display()))
     })?;
     Ok((chain, key))

@@ -37,7 +37,7 @@ use super::{
     guard::{Counts, Holdings},
     record::Record,
 };
-use crate::{directory::Cursor, queue::Message};
+use crate::{directory::Cursor, guarded_file, queue::Message};
 
 /// Facts about the whole.
 const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
@@ -136,13 +136,12 @@ impl Store {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).map_err(|cause| open(cause.to_string()))?;
         }
-        let database =
-            Database::builder().set_cache_size(CACHE_BYTES).create(path).map_err(|cause| {
-                match cause {
-                    DatabaseError::DatabaseAlreadyOpen => StoreError::InUse(path.to_owned()),
-                    cause => open(cause.to_string()),
-                }
-            })?;
+        let mut builder = Database::builder();
+        let database = guarded_file::open_store(path, builder.set_cache_size(CACHE_BYTES));
+        let database = database.map_err(|cause| match cause {
+            DatabaseError::DatabaseAlreadyOpen => StoreError::InUse(path.to_owned()),
+            cause => open(cause.to_string()),
+        })?;
         Store::prepare(database, source)
     }
 

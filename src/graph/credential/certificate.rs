@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use rustls::{
     SignatureScheme,
     crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    pki_types::{CertificateDer, pem::PemObject},
     sign::CertifiedKey,
 };
 use serde_json::json;
@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::unusable;
-use crate::{graph::error::GraphError, ops::metrics::METRICS};
+use crate::{graph::error::GraphError, net::tls, ops::metrics::METRICS};
 
 /// How long an assertion is good, in seconds.
 const LIFETIME: i64 = 600;
@@ -54,8 +54,7 @@ impl Certificate {
         };
         let certificate = CertificateDer::from_pem_file(&self.certificate)
             .map_err(|error| refuse(&self.certificate, &error))?;
-        let key =
-            PrivateKeyDer::from_pem_file(&self.key).map_err(|error| refuse(&self.key, &error))?;
+        let key = tls::read_private_key(&self.key).map_err(|error| refuse(&self.key, &error))?;
         let expires = expiry(&certificate)
             .ok_or_else(|| refuse(&self.certificate, &"it is no X.509 certificate"))?;
         METRICS.credential_expires("certificate", expires.as_second());

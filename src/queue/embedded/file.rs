@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use redb::{Database, DatabaseError, ReadTransaction, ReadableDatabase, WriteTransaction};
 
-use crate::queue::QueueError;
+use crate::{guarded_file, queue::QueueError};
 
 /// An open file. All calls block.
 #[derive(Debug)]
@@ -84,7 +84,7 @@ fn open(path: &Path) -> Result<Database, QueueError> {
         std::fs::create_dir_all(folder)
             .map_err(|error| setup(format!("its folder cannot be made: {error}")))?;
     }
-    Database::create(path).map_err(|error| match error {
+    guarded_file::open_store(path, &Database::builder()).map_err(|error| match error {
         DatabaseError::DatabaseAlreadyOpen => setup(
             "another process has it open. The embedded queue serves one process: stop the other \
              one and let watcher and consumer share a process (entra-relay run), or use RabbitMQ"

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{Bounds, JournalError};
-use crate::queue::journal::Entry;
+use crate::{guarded_file, queue::journal::Entry};
 
 /// objectGUID, microseconds, tag → entry in JSON.
 const ENTRIES: TableDefinition<(u128, u64, u64), &[u8]> = TableDefinition::new("entries");
@@ -70,7 +70,7 @@ fn open(path: &Path) -> Result<Database, JournalError> {
         std::fs::create_dir_all(folder).map_err(|cause| open(cause.to_string()))?;
     }
     let mut builder = Database::builder();
-    let database = builder.set_cache_size(CACHE_BYTES).create(path);
+    let database = guarded_file::open_store(path, builder.set_cache_size(CACHE_BYTES));
     let database = database.map_err(|cause| open(cause.to_string()))?;
     let transaction = database.begin_write()?;
     transaction.open_table(ENTRIES)?;
