@@ -30,9 +30,10 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use self::table::clean;
 use crate::{
     config::{Invalid, Role},
-    ops::{control::protocol::Request, log, shutdown},
+    ops::{control::protocol::Request, log, memory, shutdown},
 };
 
 /// What the exit codes mean, for scripts.
@@ -125,6 +126,9 @@ enum Command {
 pub fn main(arguments: Arguments) -> ExitCode {
     let runs = matches!(arguments.command, Command::Run | Command::Watch | Command::Apply);
     log::start(arguments.log_format, !runs);
+    if let Err(error) = memory::keep_private() {
+        return failure(&error.into());
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failure(&error.into()),
@@ -175,7 +179,10 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
 }
 
 fn failure(error: &anyhow::Error) -> ExitCode {
-    eprintln!("entra-relay: {error:#}");
+    // Lines of its own it may have, but nothing else that a terminal obeys.
+    for (number, line) in format!("{error:#}").lines().enumerate() {
+        eprintln!("{}{}", if number == 0 { "entra-relay: " } else { "" }, clean(line));
+    }
     let configuration = error.downcast_ref::<Invalid>().is_some();
     ExitCode::from(if configuration { USAGE } else { 1 })
 }

@@ -15,7 +15,6 @@ use secrecy::zeroize::Zeroizing;
 
 use crate::{
     config::{self, Role},
-    ops::memory,
     passwords::{Account, Address, ClientTls, Submission, is_complex, read_ldif, submit},
     sealing::Password,
 };
@@ -82,7 +81,6 @@ pub async fn main(arguments: &Arguments, config: &Path) -> anyhow::Result<ExitCo
     // As near to the change as can be.
     let now = Timestamp::now();
     let Command::Submit(submit) = &arguments.command;
-    memory::keep_private()?;
     let input = read_input(io::stdin().lock())?;
     if submit.samba_check {
         return Ok(submit.check(input, now, config).await);

@@ -16,7 +16,6 @@ use crate::{
         control,
         dead_letters::keep_counted,
         health::Health,
-        memory,
         metrics::METRICS,
         pause::Pause,
         queue_depth::keep_measured,
@@ -38,7 +37,6 @@ pub async fn main(
 ) -> anyhow::Result<ExitCode> {
     #[cfg_attr(not(feature = "sandbox"), expect(unused_mut, reason = "the sandbox fills it in"))]
     let mut config = config::load(path, std::env::vars(), role)?;
-    memory::keep_private()?;
     #[cfg(feature = "sandbox")]
     let _sandbox = crate::sandbox::Sandbox::for_config(&mut config).await?;
     let relay = Relay::start(config, role, shutdown).await?;
