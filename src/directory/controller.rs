@@ -10,6 +10,7 @@ use super::{
     Replica,
     attributes::{from_filetime, generalized_time},
     dirsync::{DIRSYNC, failed, show_deleted},
+    dn::normalised,
     doorbell::{How, NOTIFICATION},
     entry::{Attributes, decode_parts},
     error::{DirectoryError, one_line},
@@ -262,10 +263,6 @@ fn first(entry: &Attributes, name: &str) -> Option<String> {
 fn texts(entry: &Attributes, name: &str) -> Vec<String> {
     let values = entry.get(name).map(Vec::as_slice).unwrap_or_default();
     values.iter().map(|value| String::from_utf8_lossy(value).into_owned()).collect()
-}
-
-fn normalised(dn: &str) -> String {
-    dn.split(',').map(str::trim).collect::<Vec<_>>().join(",").to_lowercase()
 }
 
 #[cfg(test)]

@@ -2,7 +2,10 @@
 
 use crate::{
     config::model,
-    directory::{attributes, dn::normalised},
+    directory::{
+        attributes,
+        dn::{is_within, normalised},
+    },
 };
 
 use super::{diff::Circumstances, record::Record};
@@ -65,10 +68,7 @@ impl Scope {
         }
         let Circumstances { named, groups, .. } = circumstances;
         let dn = normalised(&record.dn);
-        let below = |tree: &String| {
-            dn.strip_suffix(named.place(tree).as_ref())
-                .is_some_and(|rest| rest.is_empty() || rest.ends_with(','))
-        };
+        let below = |tree: &String| is_within(&dn, &named.place(tree));
         let member = |group: &String| named.object(group).is_some_and(|g| groups.contains(&g));
         !self.excluded.iter().any(below)
             && (self.units.is_empty() || self.units.iter().any(below))
@@ -140,6 +140,10 @@ mod tests {
         assert!(!includes("MSOL_1234", PEOPLE, 1104, 512));
         assert!(!includes("alice", "CN=x,ou=labs,dc=corp,dc=example", 1104, 512));
         assert!(includes("alice", "CN=x,ou=biolabs,dc=corp,dc=example", 1104, 512));
+        assert!(
+            includes("alice", "CN=x\\,OU=Labs,DC=corp,DC=example", 1104, 512),
+            "a name cannot hide behind an exclusion"
+        );
         assert!(!includes("boss", PEOPLE, 500, 512));
         assert!(!includes("krbtgt", PEOPLE, 502, 514));
         assert!(!includes("dc1$", PEOPLE, 1104, 0x2000));
