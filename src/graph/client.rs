@@ -174,9 +174,21 @@ impl GraphClient {
         read(operation, self.call(operation, Method::GET, url, None).await?)
     }
 
-    /// Whether a URL from an answer may be given the token.
-    pub(super) fn is_own(&self, url: &Url) -> bool {
-        url.origin() == self.endpoint.origin()
+    /// Where an answer goes on (`@odata.nextLink`). Another host is not given the token; and without
+    /// its rest an answer is none, for whom it does not name would be taken for missing.
+    pub(super) fn next_page(
+        &self,
+        operation: Operation,
+        link: Option<&str>,
+    ) -> Result<Option<Url>, GraphError> {
+        let Some(link) = link else { return Ok(None) };
+        match Url::parse(link) {
+            Ok(url) if url.origin() == self.endpoint.origin() => Ok(Some(url)),
+            _ => {
+                let what = "the answer goes on at another address than graph.endpoint";
+                Err(GraphError::unanswered(operation, what.into()))
+            }
+        }
     }
 }
 

@@ -123,7 +123,7 @@ impl GraphClient {
         url: Url,
     ) -> Result<(Vec<T>, Option<NextPage>), GraphError> {
         let Page { value, next } = self.patiently(operation, url).await?;
-        let next = next.and_then(|url| Url::parse(&url).ok()).filter(|url| self.is_own(url));
+        let next = self.next_page(operation, next.as_deref())?;
         Ok((value, next.map(NextPage)))
     }
 

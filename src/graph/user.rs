@@ -76,6 +76,10 @@ impl<'de> Deserialize<'de> for User {
         let properties = Map::deserialize(deserializer)?;
         let id = properties.get("id").and_then(Value::as_str);
         let id = id.ok_or_else(|| de::Error::missing_field("id"))?.to_owned();
+        // It becomes a part of paths, where "" and ".." would name something else.
+        if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+            return Err(de::Error::custom("the id of a user is no object id"));
+        }
         Ok(User { id, properties })
     }
 }
@@ -98,6 +102,9 @@ mod tests {
         assert_eq!(user.property("jobTitle"), "Clerk");
         assert_eq!(user.property("city"), &Value::Null);
         assert!(serde_json::from_value::<User>(json!({ "accountEnabled": true })).is_err());
+        for id in ["", "..", "a/b", "a?b", "a#", "%2e%2e"] {
+            assert!(serde_json::from_value::<User>(json!({ "id": id })).is_err(), "{id}");
+        }
     }
 
     #[test]

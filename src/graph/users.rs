@@ -189,10 +189,10 @@ impl GraphClient {
         let mut found = Vec::new();
         let mut next = Some(url);
         for _ in 0..most {
-            let Some(url) = next.filter(|url| self.is_own(url)) else { break };
+            let Some(url) = next else { break };
             let page: Page = self.get(operation, url).await?;
             found.extend(page.value);
-            next = page.next.and_then(|url| Url::parse(&url).ok());
+            next = self.next_page(operation, page.next.as_deref())?;
         }
         Ok(found)
     }
