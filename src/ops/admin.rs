@@ -68,3 +68,39 @@ async fn readyz(State(health): State<Health>) -> impl IntoResponse {
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(parts))
 }
+
+#[cfg(test)]
+mod tests {
+    use reqwest::{Client, Method};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_admin_listener_changes_nothing() {
+        crate::net::tls::install_provider();
+        let admin = Admin::bind("127.0.0.1:0").await.expect("bound");
+        let url = format!("http://{}", admin.address().expect("an address"));
+        let shutdown = CancellationToken::new();
+        tokio::spawn(admin.serve(Health::new([]), shutdown.clone()));
+        let client = Client::builder().no_proxy().build().expect("a client");
+        let ask = async |method: Method, path: &str| {
+            let request = client.request(method, format!("{url}{path}")).body("x");
+            request.send().await.expect("an answer").status()
+        };
+        for path in ["/metrics", "/livez", "/readyz"] {
+            assert_eq!(ask(Method::GET, path).await, StatusCode::OK, "{path}");
+            for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"] {
+                let method = Method::from_bytes(method.as_bytes()).expect("a method");
+                let status = ask(method.clone(), path).await;
+                assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
+            }
+        }
+        for path in ["/", "/pause", "/resume", "/metrics/x", "/..%2fmetrics", "/config"] {
+            for method in [Method::GET, Method::POST, Method::PUT, Method::DELETE] {
+                let status = ask(method.clone(), path).await;
+                assert_eq!(status, StatusCode::NOT_FOUND, "{method} {path}");
+            }
+        }
+        shutdown.cancel();
+    }
+}

@@ -113,3 +113,25 @@ async fn what_is_too_large_is_not_waited_for() {
 async fn an_endless_answer_ends() {
     fails(entry(&vec![b'x'; 8 * 1024 * 1024]), true, "more than 1024 MiB").await;
 }
+
+/// Another server would be asked with the credentials that are for this one.
+#[tokio::test]
+async fn referrals_lead_nowhere() {
+    let elsewhere = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("ldap://{}/dc=example", elsewhere.local_addr().expect("an address"));
+    // SearchResultReference and SearchResultDone with a referral (RFC 4511 sections 4.5.2, 4.1.10).
+    let mut reference = ber::sequence(&[ber::octets(url.as_bytes())]);
+    reference[0] = 0x73;
+    let mut referral = ber::sequence(&[ber::octets(url.as_bytes())]);
+    referral[0] = 0xa3;
+    let empty = || ber::octets(b"");
+    let mut done = ber::sequence(&[ber::enumerated(10), empty(), empty(), referral]);
+    done[0] = 0x65;
+    let message = |operation| ber::sequence(&[ber::integer(2), operation]);
+    let answer = [message(reference), entry(b"x"), message(done)].concat();
+    let (entries, found) = search(answer, false).await;
+    found.expect("an answer");
+    assert_eq!(entries, 1);
+    let asked = futures_util::FutureExt::now_or_never(elsewhere.accept());
+    assert!(asked.is_none(), "nobody came");
+}
