@@ -360,4 +360,4 @@ pub fn source_of(base_dn: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -52,6 +52,11 @@ fn all_details() -> Vec<Detail> {
     ]
 }
 
+/// An event of each kind, in its wire form.
+pub(crate) fn one_of_each() -> impl Iterator<Item = Vec<u8>> {
+    all_details().into_iter().map(|detail| event(detail).to_json())
+}
+
 #[test]
 fn every_kind_survives_the_wire() {
     for detail in all_details() {

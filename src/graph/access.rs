@@ -24,7 +24,7 @@ pub struct Access {
 
 impl Access {
     /// Reads the payload of a token. None where it cannot be read: a token is opaque by contract.
-    fn of(header: &HeaderValue) -> Option<Access> {
+    pub(super) fn of(header: &HeaderValue) -> Option<Access> {
         let token = header.to_str().ok()?.strip_prefix("Bearer ")?;
         let payload = BASE64_URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
         serde_json::from_slice(&payload).ok()

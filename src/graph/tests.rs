@@ -3,11 +3,20 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use futures_util::future::join_all;
+use reqwest::{
+    StatusCode,
+    header::{HeaderMap, HeaderName, HeaderValue},
+};
 use serde_json::{Value, json};
 
 use super::{
-    ErrorKind, Filter, GraphClient, Operation, User,
+    Access, ErrorKind, Filter, GraphClient, GraphError, Group, Operation, User,
+    credential::parse_grant,
     stub::{Stub, grant},
+};
+use crate::{
+    fuzz::{fuzz, lines},
+    text::is_command,
 };
 
 fn client(stub: &Stub) -> GraphClient {
@@ -150,8 +159,8 @@ async fn searches_follow_pages_but_never_to_another_host() {
     .await;
     let client = client(&stub);
     let filter = Filter::UserPrincipalName("o'h+ra@x".into());
-    let found = client.find_users(&filter, &User::select(["jobTitle"])).await.expect("found");
-    assert_eq!(found.iter().map(User::id).collect::<Vec<_>>(), ["1"]);
+    let error = client.find_users(&filter, &User::select(["jobTitle"])).await.expect_err("partial");
+    assert!(error.to_string().contains("another address"), "{error}");
     let seen = stub.seen();
     assert_eq!(
         seen[1].target,
@@ -175,4 +184,34 @@ async fn nobody_there_is_an_outage_that_names_the_cause_and_not_the_user() {
     assert!(error.may_be_outage() && error.status.is_none());
     let text = error.to_string();
     assert!(text.contains("refused") && !text.contains("alice"), "{text}");
+}
+
+#[test]
+fn no_answer_makes_a_decoder_panic() {
+    fuzz("Graph", &lines(include_str!("../../tests/corpus/graph.txt")), decode);
+}
+
+/// Everything that reads bytes of Graph or of the authority, as a body or as the value of a header.
+fn decode(bytes: &[u8]) {
+    let value = HeaderValue::from_bytes(bytes).ok();
+    let names = ["retry-after", "request-id", "x-ms-throttle-scope", "x-ms-throttle-information"];
+    let headers: HeaderMap = names
+        .into_iter()
+        .filter_map(|name| Some((HeaderName::from_static(name), value.clone()?)))
+        .collect();
+    for operation in [Operation::UpdateUser, Operation::Token, Operation::ManagedToken] {
+        for (status, body) in [(400, bytes), (429, b"".as_slice()), (409, bytes), (503, bytes)] {
+            let status = StatusCode::from_u16(status).expect("a status");
+            let error = GraphError::answered(operation, status, &headers, body);
+            let told = format!("{error} {:?} {}", error.request_id, error.remedy());
+            assert!(!told.chars().any(is_command), "{told:?}");
+        }
+        // A token may be anything, and is shown nowhere.
+        let _grant = parse_grant(operation, bytes);
+    }
+    if let Ok(header) = HeaderValue::from_bytes(&[b"Bearer ", bytes].concat()) {
+        Access::of(&header);
+    }
+    let _read = serde_json::from_slice::<User>(bytes);
+    let _read = serde_json::from_slice::<Group>(bytes);
 }

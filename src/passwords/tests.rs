@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt;
 use secrecy::zeroize::Zeroizing;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::{
     config::model::Passwords,
+    fuzz::{fuzz, lines},
     sealing::{Binding, Opener, Password, make_pair},
     watcher::candidate::Candidate,
 };
@@ -215,4 +217,28 @@ fn ldif_is_read_with_folded_and_encoded_values() {
     assert!(read_ldif("dn: CN=a\npwdLastSet: 0\n").expect("read").is_none());
     assert!(read_ldif(&ldif.replace("objectGUID", "x")).is_err());
     assert!(read_ldif(&ldif.replace("cMOkc3", "%")).is_err());
+}
+
+#[test]
+fn no_bytes_make_a_reader_panic() {
+    let corpus = lines(include_str!("../../tests/corpus/passwords.txt"));
+    let mut taken = 0;
+    fuzz("passwords", &corpus, |bytes| {
+        let read = |bytes: &[u8]| {
+            let read = Submission::read(&mut &*bytes).now_or_never();
+            read.expect("all bytes are there").expect("no I/O")
+        };
+        if let Some(submission) = read(bytes) {
+            taken += 1;
+            let again = read(&submission.request()).expect("its own form");
+            assert_eq!(again.account, submission.account);
+        }
+        let _status = http::read_status(&mut &*bytes).now_or_never().expect("at once");
+        if let Ok(text) = str::from_utf8(bytes) {
+            taken += usize::from(matches!(read_ldif(text), Ok(Some(_))));
+            Account::parse(text);
+            Address::parse(text);
+        }
+    });
+    assert!(taken >= corpus.len() - 1, "the corpus is sound");
 }

@@ -135,3 +135,19 @@ fn what_is_no_password_is_refused_and_none_is_shown() {
     assert_eq!(of(&[0xff]), Err(PasswordError::NoText));
     assert_eq!(format!("{:?}", password("hunter2")), "[redacted]");
 }
+
+#[test]
+fn no_bytes_open_or_make_a_reader_panic() {
+    let pair = Pair::new();
+    let sealed = pair.sealer().seal(&password("p"), ALICE);
+    let opener = Opener::load(&[pair.private()]).expect("keys");
+    let keys = [pair.private(), pair.public()].map(|path| fs::read(path).expect("a key"));
+    let corpus = [&keys[..], &[sealed.clone().into_bytes(), pair.id.clone().into()]].concat();
+    crate::fuzz::fuzz("sealed passwords and keys", &corpus, |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        let (private, public) = (pem::read_private(&text), pem::read_public(&text));
+        assert!(private.is_none() || public.is_none(), "keys are told apart");
+        assert_eq!(opener.open(&pair.id, &text, ALICE).is_ok(), *text == *sealed);
+        assert_eq!(opener.open(&text, &sealed, ALICE).is_ok(), *text == *pair.id);
+    });
+}

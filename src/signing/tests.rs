@@ -226,3 +226,23 @@ fn the_key_is_in_no_debug_output() {
     let shown = format!("{:?}", Keys { signer: Some(Arc::new(signer)), ..Keys::default() });
     assert!(!shown.to_lowercase().contains("abab") && !shown.contains("171, 171"), "{shown}");
 }
+
+#[test]
+fn no_bytes_are_taken_for_a_signature() {
+    let pair = Pair::new();
+    let (signed, id) = (pair.signed(), pair.signer.key_id().to_owned());
+    let verifier = Verifier::load(&[pair.public()]).expect("a key");
+    let signature = &signed.headers[SIGNATURE];
+    let corpus = [signature.clone().into_bytes(), id.clone().into_bytes()];
+    crate::fuzz::fuzz("signatures", &corpus, |bytes| {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        for (header, sound) in [(SIGNATURE, signature), (KEY_ID, &id)] {
+            let mut message = signed.clone();
+            message.headers.insert(header.into(), text.clone());
+            let verified = verifier.verify(&message);
+            assert_eq!(verified.is_ok(), text == *sound, "in one form alone");
+            let told = verified.err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(!told.chars().any(crate::text::is_command), "{told:?}");
+        }
+    });
+}

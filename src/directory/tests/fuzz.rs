@@ -1,41 +1,21 @@
-//! Bytes that nobody meant, for everything that reads what a server sends.
-//!
-//! Starts from the messages and control values in `tests/corpus/ldap.hex` and changes them at
-//! random: seconds in a normal run, as long as `RELAY_FUZZ_SECONDS` says otherwise.
-
-use std::time::{Duration, Instant};
+//! Bytes that nobody meant, for everything that reads what a server sends. They are changes of the
+//! messages and control values in `tests/corpus/ldap.hex`.
 
 use lber::{parse::parse_tag, structures::Tag};
 use ldap3::{LdapResult, ResultEntry, asn1::StructureTag};
-use rand::{RngExt, SeedableRng, rngs::SmallRng, seq::IndexedRandom};
 
-use crate::directory::{
-    attributes::sid_text, dirsync, entry::Entry, message, paging, people::People,
-    persistent_search, syncrepl,
+use crate::{
+    directory::{
+        Link, attributes::sid_text, dirsync, entry::Entry, message, paging, people::People,
+        persistent_search, syncrepl,
+    },
+    fuzz::fuzz,
 };
 
 const CORPUS: &str = include_str!("../../../tests/corpus/ldap.hex");
-const ROUNDS: usize = 30_000;
-/// Values at which lengths and numbers turn.
-const EDGES: [u8; 10] = [0, 1, 0x0a, 0x30, 0x7f, 0x80, 0x81, 0x84, 0xfe, 0xff];
-
 #[test]
 fn no_bytes_make_a_decoder_panic() {
-    let corpus = corpus();
-    let end = std::env::var("RELAY_FUZZ_SECONDS").ok().map(|seconds| {
-        Instant::now() + Duration::from_secs(seconds.parse().expect("a number of seconds"))
-    });
-    let seed = if end.is_some() { rand::random() } else { 1 };
-    println!("seed {seed}");
-    let mut random = SmallRng::seed_from_u64(seed);
-    for bytes in &corpus {
-        decode(bytes);
-    }
-    let mut round = 0;
-    while end.map_or(round < ROUNDS, |end| Instant::now() < end) {
-        round += 1;
-        decode(&changed(&mut random, &corpus));
-    }
+    fuzz("LDAP", &corpus(), decode);
 }
 
 /// Every kind of message is in the corpus, and is taken.
@@ -56,26 +36,6 @@ fn corpus() -> Vec<Vec<u8>> {
         .collect()
 }
 
-fn changed(random: &mut SmallRng, corpus: &[Vec<u8>]) -> Vec<u8> {
-    let mut bytes = corpus.choose(random).expect("a corpus").clone();
-    for _ in 0..random.random_range(1..6) {
-        let at = random.random_range(0..=bytes.len());
-        match random.random_range(0..6) {
-            0 => bytes.truncate(at),
-            1 => bytes.insert(at, random.random()),
-            2 if at < bytes.len() => bytes[at] ^= 1 << random.random_range(0..8),
-            3 if at < bytes.len() => bytes[at] = *EDGES.choose(random).expect("edges"),
-            4 if at < bytes.len() => drop(bytes.remove(at)),
-            _ => {
-                let other = corpus.choose(random).expect("a corpus");
-                let from = random.random_range(0..=other.len());
-                bytes.splice(at..at, other[from..].iter().copied().take(40));
-            }
-        }
-    }
-    bytes
-}
-
 /// Everything that reads bytes of a server. What the check of messages lets through, the library
 /// must read to its end, and weigh the same.
 fn decode(bytes: &[u8]) {
@@ -84,6 +44,7 @@ fn decode(bytes: &[u8]) {
     persistent_search::tests::decode(bytes);
     syncrepl::tests::decode(bytes);
     sid_text(bytes);
+    Link::parse(bytes);
     let length = message::length(bytes);
     let Some(weight) = message::weigh(bytes) else { return };
     assert_eq!(length, Some(Some(bytes.len())));

@@ -138,4 +138,29 @@ mod tests {
         message.kind = long;
         assert!(properties(&message).is_err());
     }
+
+    #[test]
+    fn no_properties_make_it_panic() {
+        let corpus = [Uuid::from_u128(7).to_string().into_bytes(), b"x-death".to_vec()];
+        crate::fuzz::fuzz("properties of messages", &corpus, |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            let name = ShortString::try_new(text.chars().take(60).collect::<String>());
+            let name = name.expect("short enough");
+            let mut headers = FieldTable::default();
+            for own in [OBJECT, DELIVERY_COUNT, "x-death", "relay-signature"] {
+                headers.insert(own.into(), AMQPValue::LongString(bytes.to_vec().into()));
+            }
+            headers.insert(name.clone(), AMQPValue::ShortString(name.clone()));
+            let properties = BasicProperties::default()
+                .with_message_id(name.clone())
+                .with_type(name.clone())
+                .with_content_type(name)
+                .with_headers(headers);
+            let mut delivery = delivery(properties, bytes);
+            is_redelivered(&delivery);
+            let message = message(&mut delivery);
+            assert_eq!(&message.body[..], bytes);
+            assert!(!message.headers.keys().any(|name| name.starts_with(BROKERS_OWN)));
+        });
+    }
 }
