@@ -1,6 +1,7 @@
 //! Files that are named and folders that are written to.
 
 use std::{
+    fs::File,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
@@ -25,6 +26,8 @@ struct Named<'a> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Secret,
+    /// A secret that is no text.
+    Keytab,
     Authority,
 }
 
@@ -33,17 +36,24 @@ fn named(config: &Config, role: Role) -> Vec<Named<'_>> {
     let (directory, graph, broker) = (&config.directory, &config.graph, &config.broker);
     let traces = &config.traces;
     let remote = broker.kind == BrokerKind::Rabbitmq;
-    let by_password = directory.bind.method == BindMethod::Simple;
+    let method = directory.bind.method;
     let watches = role.watches() && directory.source != crate::config::model::Source::Sandbox;
     let applies = role.applies() && !graph.is_sandbox();
-    use Kind::{Authority, Secret};
-    let rows: [(bool, Area, &'static str, &Option<PathBuf>, Kind); 11] = [
+    use Kind::{Authority, Keytab, Secret};
+    let rows: [(bool, Area, &'static str, &Option<PathBuf>, Kind); 12] = [
         (
-            watches && by_password,
+            watches && method == BindMethod::Simple,
             Area::Directory,
             "directory.bind.password_file",
             &directory.bind.password_file,
             Secret,
+        ),
+        (
+            watches && method == BindMethod::Kerberos,
+            Area::Directory,
+            "directory.bind.keytab_file",
+            &directory.bind.keytab_file,
+            Keytab,
         ),
         (
             watches,
@@ -114,7 +124,12 @@ fn problem(file: &Named<'_>) -> Option<Check> {
         let error = tls::read_ca_file(path).err()?;
         return Some(subject.failed(format!("{key}: {error}"), "name a readable PEM file"));
     }
-    if let Err(error) = Secret::read(path) {
+    let error = match kind {
+        // What is in it, the login shows.
+        Kind::Keytab => File::open(path).err().map(|error| format!("{}: {error}", path.display())),
+        _ => Secret::read(path).err().map(|error| error.to_string()),
+    };
+    if let Some(error) = error {
         let remedy = "write the secret into it, readable for the relay's user alone (mode 0600)";
         return Some(subject.fail(format!("{key}: {error}"), remedy));
     }
@@ -158,7 +173,7 @@ fn nearest_folder(path: &Path) -> Option<PathBuf> {
 /// Permissions do not tell of read-only mounts, nor of root: a file that has no name tells.
 fn is_writable(folder: &Path) -> bool {
     let probe = folder.join(format!(".entra-relay-check-{}", std::process::id()));
-    let made = std::fs::File::options().write(true).create_new(true).open(&probe).is_ok();
+    let made = File::options().write(true).create_new(true).open(&probe).is_ok();
     made && std::fs::remove_file(&probe).is_ok()
 }
 

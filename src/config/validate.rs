@@ -1,5 +1,6 @@
 //! What the types cannot say: what must be there, what contradicts what, what is not safe.
 
+mod bind;
 mod cloud;
 mod graph;
 mod passwords;
@@ -13,7 +14,7 @@ use uuid::Uuid;
 
 use super::{
     Config, Problem, Role,
-    model::{BindMethod, BrokerKind, Source},
+    model::{BrokerKind, Source},
 };
 use crate::mapping::Mappings;
 
@@ -106,47 +107,7 @@ fn directory(config: &Config, found: &mut Vec<Problem>) {
     for url in &directory.urls {
         directory_url(config, url, found);
     }
-    if directory.bind.method == BindMethod::External {
-        external(config, found);
-    }
-    if directory.bind.method == BindMethod::Simple {
-        if directory.bind.user.is_empty() {
-            found.push(Problem::at(
-                "directory.bind.user",
-                "is empty",
-                "name the relay's account by UPN or DN, such as svc-relay@corp.example",
-            ));
-        }
-        one_secret(
-            "directory.bind.password",
-            directory.bind.password.is_some(),
-            directory.bind.password_file.is_some(),
-            found,
-        );
-    }
-}
-
-/// A client certificate is shown in a TLS handshake.
-fn external(config: &Config, found: &mut Vec<Problem>) {
-    let tls = &config.directory.tls;
-    for (key, file) in [
-        ("directory.tls.client_certificate_file", &tls.client_certificate_file),
-        ("directory.tls.private_key_file", &tls.private_key_file),
-    ] {
-        if file.is_none() {
-            let remedy = "name a PEM file: directory.bind.method external needs both";
-            found.push(Problem::at(key, "is missing", remedy));
-        }
-    }
-    if !tls.start_tls {
-        for url in config.directory.urls.iter().filter(|url| url.starts_with("ldap://")) {
-            let remedy = "write ldaps://, or set directory.tls.start_tls";
-            found.push(
-                Problem::at("directory.urls", "has no TLS to show a certificate in", remedy)
-                    .with_value(url),
-            );
-        }
-    }
+    bind::problems(config, found);
 }
 
 fn directory_url(config: &Config, text: &str, found: &mut Vec<Problem>) {
@@ -342,20 +303,11 @@ fn guard(config: &Config, found: &mut Vec<Problem>) {
 /// What the format has room for and this version cannot do: refused, so that nobody relies on it.
 fn not_yet(config: &Config, found: &mut Vec<Problem>) {
     let directory = &config.directory;
-    let bind = directory.bind.method;
-    let refusals = [
-        ("directory.bind.method", bind == BindMethod::Kerberos, "use simple or external"),
-        (
-            "directory.anchor_attribute",
-            directory.anchor_attribute != "auto"
-                && matches!(directory.source, Source::Dirsync | Source::Sandbox),
-            "use auto",
-        ),
-    ];
-    for (key, asked_for, remedy) in refusals {
-        if asked_for {
-            found.push(Problem::at(key, "asks for what this version cannot do yet", remedy));
-        }
+    let asks_for_anchor = directory.anchor_attribute != "auto"
+        && matches!(directory.source, Source::Dirsync | Source::Sandbox);
+    if asks_for_anchor {
+        let what = "asks for what this version cannot do yet";
+        found.push(Problem::at("directory.anchor_attribute", what, "use auto"));
     }
 }
 

@@ -40,7 +40,8 @@ pub fn sequence(elements: &[Vec<u8>]) -> Vec<u8> {
     element(0x30, &elements.concat())
 }
 
-fn element(tag: u8, content: &[u8]) -> Vec<u8> {
+/// An element of any tag below 31.
+pub fn element(tag: u8, content: &[u8]) -> Vec<u8> {
     let mut bytes = vec![tag];
     match content.len() {
         length @ 0..=0x7f => bytes.push(length as u8),

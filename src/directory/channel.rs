@@ -27,6 +27,7 @@ use url::{Host, Url};
 use super::{
     ber,
     error::{DirectoryError, one_line, tls_error},
+    kerberos::Kerberos,
     message::{self, LARGEST},
 };
 
@@ -45,11 +46,12 @@ pub(super) struct Channel {
 }
 
 impl Channel {
-    /// Connects; with `tls` encrypted, by StartTLS where the URL says `ldap`. Also returns the
-    /// library's end.
+    /// Connects; with `tls` encrypted, by StartTLS where the URL says `ldap`, and then logged in by
+    /// `kerberos`. Also returns the library's end.
     pub async fn open(
         url: &str,
         tls: Option<Arc<ClientConfig>>,
+        kerberos: Option<&Kerberos>,
     ) -> Result<(Channel, StdUnixStream), DirectoryError> {
         let lost = |error: io::Error| DirectoryError::unreachable(url, error);
         let late = |_| DirectoryError::unreachable(url, "no answer in time");
@@ -66,15 +68,26 @@ impl Channel {
         let connecting = TcpStream::connect((name.as_str(), port));
         let mut stream = timeout(CONNECT, connecting).await.map_err(late)?.map_err(lost)?;
         stream.set_nodelay(true).map_err(lost)?;
-        let Some(config) = tls else { return Channel::start(stream).map_err(lost) };
+        let Some(config) = tls else {
+            return match kerberos {
+                None => Channel::start(stream).map_err(lost),
+                Some(_) => Err(unprotected(url)),
+            };
+        };
         if scheme != "ldaps" {
             timeout(CONNECT, start_tls(&mut stream, url)).await.map_err(late)??;
         }
-        let server = ServerName::try_from(name)
+        let server = ServerName::try_from(name.clone())
             .map_err(|_| DirectoryError::unreachable(url, "its name cannot be in a certificate"))?;
         let handshake = TlsConnector::from(config).connect(server, stream);
         let stream = timeout(CONNECT, handshake).await.map_err(late)?;
-        Channel::start(stream.map_err(|error| tls_error(url, &error))?).map_err(lost)
+        let mut stream = stream.map_err(|error| tls_error(url, &error))?;
+        if let Some(kerberos) = kerberos {
+            let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+            let certificate = chain.first().map(|certificate| certificate.to_vec());
+            kerberos.bind(&mut stream, url, &name, &certificate.unwrap_or_default()).await?;
+        }
+        Channel::start(stream).map_err(lost)
     }
 
     fn start<S>(stream: S) -> io::Result<(Channel, StdUnixStream)>
@@ -150,7 +163,8 @@ async fn inspect(
     Ok(())
 }
 
-async fn next_message(
+/// The next whole message; none where the server has closed.
+pub(super) async fn next_message(
     from: &mut (impl AsyncRead + Unpin),
     buffer: &mut BytesMut,
 ) -> io::Result<Option<BytesMut>> {
@@ -169,10 +183,7 @@ async fn next_message(
 /// Asks for TLS. Nothing may follow the answer: it would be taken for what came encrypted.
 async fn start_tls(stream: &mut TcpStream, url: &str) -> Result<(), DirectoryError> {
     let lost = |error: io::Error| DirectoryError::unreachable(url, error);
-    let mut name = ber::octets(START_TLS);
-    name[0] = 0x80;
-    let mut request = ber::sequence(&[name]);
-    request[0] = 0x77;
+    let request = ber::element(0x77, &ber::element(0x80, START_TLS));
     let request = ber::sequence(&[ber::integer(1), request]);
     stream.write_all(&request).await.map_err(lost)?;
     let mut buffer = BytesMut::new();
@@ -197,6 +208,14 @@ fn result_code(message: &[u8]) -> Option<u8> {
     let (0x78, body, _) = ber::split(rest)? else { return None };
     let (_, code, _) = ber::split(body)?;
     code.last().copied()
+}
+
+/// Without TLS the connection would have to be sealed with the ticket's key, which is not done.
+fn unprotected(url: &str) -> DirectoryError {
+    DirectoryError::Setup {
+        what: format!("{url} has no TLS, which directory.bind.method kerberos needs"),
+        remedy: "write ldaps:// in directory.urls, or set directory.tls.start_tls".into(),
+    }
 }
 
 fn malformed() -> io::Error {

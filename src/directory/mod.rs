@@ -13,6 +13,8 @@ mod doorbell;
 mod entry;
 mod error;
 mod feed;
+#[cfg_attr(not(feature = "kerberos"), path = "no_kerberos.rs")]
+mod kerberos;
 mod link;
 mod members;
 mod message;

@@ -14,6 +14,7 @@ use super::{
     channel::{Channel, Watch},
     entry::decode_parts,
     error::{DirectoryError, bind_error, one_line},
+    kerberos::Kerberos,
     message::weight_of,
     servers::Servers,
 };
@@ -77,6 +78,8 @@ pub enum Credential {
     PasswordFile(PathBuf),
     /// By a client certificate (SASL EXTERNAL, RFC 4422 appendix A), read anew at every login.
     Certificate(Identity),
+    /// By a ticket, got with the key in a keytab.
+    Kerberos(Kerberos),
 }
 
 impl Login {
@@ -96,8 +99,14 @@ impl Login {
                 let name = format!("the certificate {}", certificate.display());
                 (name, Credential::Certificate(Identity { certificate, key }))
             }
-            (_, Some(password)) => (bind.user.clone(), Credential::Password(password.clone())),
-            (_, None) => {
+            (BindMethod::Kerberos, _) => {
+                let name = format!("{} (Kerberos)", bind.user);
+                (name, Credential::Kerberos(Kerberos::from_config(bind)))
+            }
+            (BindMethod::Simple, Some(password)) => {
+                (bind.user.clone(), Credential::Password(password.clone()))
+            }
+            (BindMethod::Simple, None) => {
                 let file = bind.password_file.clone().unwrap_or_default();
                 (bind.user.clone(), Credential::PasswordFile(file))
             }
@@ -114,7 +123,7 @@ impl Login {
     fn tls(&self) -> Result<Arc<ClientConfig>, DirectoryError> {
         let identity = match &self.credential {
             Credential::Certificate(identity) => Some(identity),
-            Credential::Password(_) | Credential::PasswordFile(_) => None,
+            _ => None,
         };
         tls::client_config_as(self.ca_file.as_deref(), identity).map_err(|cause| {
             DirectoryError::Setup {
@@ -124,12 +133,21 @@ impl Login {
         })
     }
 
+    fn kerberos(&self) -> Option<&Kerberos> {
+        match &self.credential {
+            Credential::Kerberos(kerberos) => Some(kerberos),
+            _ => None,
+        }
+    }
+
+    /// Logs in, unless that was done when the channel was opened: then there is no result.
     async fn bind(
         &self,
         ldap: &mut Ldap,
-    ) -> Result<ldap3::result::Result<LdapResult>, DirectoryError> {
+    ) -> Result<Option<ldap3::result::Result<LdapResult>>, DirectoryError> {
         let password = match &self.credential {
-            Credential::Certificate(_) => return Ok(ldap.sasl_external_bind().await),
+            Credential::Kerberos(_) => return Ok(None),
+            Credential::Certificate(_) => return Ok(Some(ldap.sasl_external_bind().await)),
             Credential::Password(value) => value.clone(),
             Credential::PasswordFile(path) => {
                 Secret::read(path).map_err(|cause| DirectoryError::Setup {
@@ -138,7 +156,7 @@ impl Login {
                 })?
             }
         };
-        Ok(ldap.simple_bind(&self.user, password.expose()).await)
+        Ok(Some(ldap.simple_bind(&self.user, password.expose()).await))
     }
 }
 
@@ -167,7 +185,7 @@ impl Session {
     pub async fn open(url: &str, login: &Login) -> Result<Session, DirectoryError> {
         let tls =
             if login.start_tls || url.starts_with("ldaps") { Some(login.tls()?) } else { None };
-        let (channel, stream) = Channel::open(url, tls).await?;
+        let (channel, stream) = Channel::open(url, tls, login.kerberos()).await?;
         let settings = LdapConnSettings::new().set_std_stream(StdStream::Unix(stream));
         let (connection, mut ldap) = LdapConnAsync::with_settings(settings, "ldapi:///")
             .await
@@ -182,10 +200,13 @@ impl Session {
         let watch = channel.watch();
         let session =
             Session { ldap: ldap.clone(), driver, _channel: channel, watch, url: url.to_owned() };
-        let result = timeout(CONNECT, login.bind(&mut ldap))
+        let Some(result) = timeout(CONNECT, login.bind(&mut ldap))
             .await
             .map_err(|_| DirectoryError::unreachable(url, "no answer to the bind in time"))??
-            .map_err(|error| lost(url, &session.watch, &error))?;
+        else {
+            return Ok(session);
+        };
+        let result = result.map_err(|error| lost(url, &session.watch, &error))?;
         if result.rc != code::SUCCESS {
             return Err(bind_error(url, &login.user, result.rc, &result.text));
         }

@@ -16,6 +16,7 @@ mod explained;
 mod groups;
 mod guard;
 mod init;
+mod kerberos;
 mod lifecycle;
 mod naming;
 mod observe_mode;

@@ -124,7 +124,7 @@ impl Directory {
 pub enum BindMethod {
     /// Name and password (RFC 4513 section 5.1.3).
     Simple,
-    /// GSSAPI with a keytab.
+    /// SASL GSSAPI with a ticket that a keytab wins (RFC 4752).
     Kerberos,
     /// SASL EXTERNAL: the TLS client certificate.
     External,
@@ -136,12 +136,16 @@ pub enum BindMethod {
 pub struct Bind {
     /// The method.
     pub method: BindMethod,
-    /// DN or UPN of the account.
+    /// DN or UPN of the account; with Kerberos its principal.
     pub user: String,
     /// The password itself; the file is the better place.
     pub password: Option<Secret>,
     /// A file that holds the password.
     pub password_file: Option<PathBuf>,
+    /// A file that holds the account's Kerberos key.
+    pub keytab_file: Option<PathBuf>,
+    /// Where tickets are issued, HOST or HOST:PORT; else the directory server itself.
+    pub kdc: Option<String>,
 }
 
 impl Default for Bind {
@@ -151,6 +155,8 @@ impl Default for Bind {
             user: String::new(),
             password: None,
             password_file: None,
+            keytab_file: None,
+            kdc: None,
         }
     }
 }

@@ -4,6 +4,8 @@
 use lber::{parse::parse_tag, structures::Tag};
 use ldap3::{LdapResult, ResultEntry, asn1::StructureTag};
 
+#[cfg(feature = "kerberos")]
+use crate::directory::kerberos;
 use crate::{
     directory::{
         Link, attributes::sid_text, dirsync, entry::Entry, message, paging, people::People,
@@ -22,7 +24,7 @@ fn no_bytes_make_a_decoder_panic() {
 #[test]
 fn the_corpus_is_sound() {
     let sound = corpus().iter().filter(|bytes| message::weigh(bytes).is_some()).count();
-    assert_eq!(sound, 6);
+    assert_eq!(sound, 7);
 }
 
 fn corpus() -> Vec<Vec<u8>> {
@@ -45,6 +47,8 @@ fn decode(bytes: &[u8]) {
     syncrepl::tests::decode(bytes);
     sid_text(bytes);
     Link::parse(bytes);
+    #[cfg(feature = "kerberos")]
+    kerberos::tests::decode(bytes);
     let length = message::length(bytes);
     let Some(weight) = message::weigh(bytes) else { return };
     assert_eq!(length, Some(Some(bytes.len())));

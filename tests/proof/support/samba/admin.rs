@@ -162,6 +162,13 @@ impl Admin {
         self.replace_bytes(dn, attribute, values).await;
     }
 
+    /// Adds a value to those of an object's attribute.
+    pub async fn add_value(&mut self, dn: &str, attribute: &str, value: &str) {
+        let change = Mod::Add(attribute, HashSet::from([value]));
+        let added = self.ldap.modify(dn, vec![change]).await;
+        added.and_then(|done| done.success()).expect("one more value");
+    }
+
     /// The one value of a user's attribute.
     pub async fn value(&mut self, user: &User, attribute: &str) -> String {
         String::from_utf8(self.read(&user.dn(), attribute).await).expect("text")
@@ -193,17 +200,14 @@ impl Admin {
 
     /// Makes an object a member of a group.
     pub async fn add_member(&mut self, group: &str, member: &str) {
-        self.link(group, Mod::Add("member", HashSet::from([member]))).await;
+        self.add_value(group, "member", member).await;
     }
 
     /// Ends a membership.
     pub async fn remove_member(&mut self, group: &str, member: &str) {
-        self.link(group, Mod::Delete("member", HashSet::from([member]))).await;
-    }
-
-    async fn link(&mut self, group: &str, change: Mod<&str>) {
-        let linked = self.ldap.modify(group, vec![change]).await;
-        linked.and_then(|done| done.success()).expect("a change of members");
+        let change = Mod::Delete("member", HashSet::from([member]));
+        let removed = self.ldap.modify(group, vec![change]).await;
+        removed.and_then(|done| done.success()).expect("one member less");
     }
 
     /// Moves the user below `parent`, under the name it was created with.

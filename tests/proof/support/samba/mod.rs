@@ -1,6 +1,7 @@
 //! A Samba Active Directory domain controller.
 
 mod admin;
+mod kerberos;
 mod rights;
 mod template;
 
