@@ -47,14 +47,18 @@ async fn a_keytab_lets_the_relay_in_again_and_again() {
     let setup =
         Setup::new().directory(&samba, &account).graph(&graph).set("broker.kind", "embedded");
     let setup = with_keytab(setup, &samba, "svc-relay").await;
-    let user = samba.admin().await.add_user(&format!("CN=Users,{BASE_DN}"), "alice").await;
-    let twin = graph.add_user(NewUser::new(&user.upn).immutable_id(&user.immutable_id()));
-    let enabled = async |enabled| {
-        eventually("the block arrives", async || {
-            graph.user(twin).unwrap().account_enabled() == enabled
-        })
-        .await;
+    let mut admin = samba.admin().await;
+    let mut twins = Vec::new();
+    for name in ["alice", "bob"] {
+        let user = admin.add_user(&format!("CN=Users,{BASE_DN}"), name).await;
+        let twin = NewUser::new(&user.upn).immutable_id(&user.immutable_id());
+        twins.push((user, graph.add_user(twin)));
+    }
+    let blocked = async |twin| {
+        eventually("the block arrives", async || !graph.user(twin).unwrap().account_enabled())
+            .await;
     };
+    let [(alice, alice_twin), (bob, bob_twin)] = &twins[..] else { panic!("two users") };
 
     let rows = setup.json(&["check"], 0).await.remove(0);
     let rows = rows["checks"].as_array().unwrap();
@@ -64,18 +68,20 @@ async fn a_keytab_lets_the_relay_in_again_and_again() {
 
     let mut relay = setup.start(&["run"]);
     relay.ready().await;
-    samba.admin().await.disable(&user).await;
-    enabled(false).await;
+    admin.disable(alice).await;
+    blocked(*alice_twin).await;
     // A ticket that was won before is of no use any more, as after its end.
     samba.kill().await;
     relay.logged("the watcher waits and tries again").await;
     samba.restart().await;
-    samba.admin().await.enable(&user).await;
-    enabled(true).await;
+    samba.admin().await.disable(bob).await;
+    blocked(*bob_twin).await;
     assert!(relay.terminate().await.success());
+    drop(relay);
 
     let start_tls = setup.set("directory.urls", [samba.url_ldap()]);
-    let mut relay = start_tls.set("directory.tls.start_tls", true).start(&["run"]);
+    let start_tls = start_tls.set("directory.tls.start_tls", true);
+    let mut relay = start_tls.start(&["run"]);
     relay.ready().await;
     assert!(relay.terminate().await.success());
 }

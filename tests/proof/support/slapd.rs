@@ -42,6 +42,8 @@ impl Slapd {
         let users = format!("CN=Users,{BASE_DN}");
         let account = admin.add_user(&users, &format!("svc-slapd-{}", loopback.ip())).await;
         admin.replace(&account, "servicePrincipalName", &[&service]).await;
+        // AES alone.
+        admin.replace(&account, "msDS-SupportedEncryptionTypes", &["24"]).await;
         let [keytab, config] = ["slapd.keytab", "krb5.conf"].map(|name| folder.path().join(name));
         domain.export_keytab(&service, &keytab).await;
         // Addresses are what services are called here, and nothing else.
