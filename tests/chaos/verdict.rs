@@ -15,29 +15,29 @@ use super::disk::Disk;
 use super::people::People;
 use super::victim::Victim;
 use super::{CATCHING_UP, Happened};
-use crate::support::rabbit::Vhost;
+use crate::support::rabbit::{Rabbit, Vhost};
 use crate::support::relay::Setup;
 use crate::support::samba::BASE_DN;
 
 /// Files that hold secrets because they were put there.
 const SECRET_FILES: [&str; 4] = ["bind", "broker", "graph", "definitions.json"];
-const QUEUES: [&str; 6] =
-    ["dead-letters", "refresh", "parked.15s", "parked.1m", "parked.5m", "parked.30m"];
+/// What consumers report for the journal. What they report last, nobody receives any more.
+const REPORTS: &str = "relay.outcomes";
 
-/// Waits until directory and Graph agree and nothing waits in any queue. Dead letters must be
+/// Waits until directory and Graph agree and nothing is in any queue or in anybody's hands. Dead letters must be
 /// explained by a fault that was; they are counted by reason and replayed.
 pub async fn caught_up(
     people: &People<'_>,
     victims: &mut [Victim<'_>],
     consumer: &Setup,
-    vhost: &Vhost,
+    (rabbit, vhost): (&Rabbit, &Vhost),
     history: &[Happened],
 ) -> BTreeMap<String, usize> {
     let deadline = Instant::now() + CATCHING_UP;
     let mut letters = BTreeMap::new();
     loop {
         victims.iter_mut().for_each(Victim::tend);
-        let waiting = waiting(vhost).await;
+        let waiting = waiting(rabbit, vhost).await;
         let agree = people.agree();
         if waiting.is_empty() && agree.is_ok() {
             return letters;
@@ -62,14 +62,11 @@ async fn listed(consumer: &Setup) -> Vec<Value> {
     listed.as_array().unwrap().clone()
 }
 
-/// The queues that are not empty; what was delivered and not settled is not counted.
-async fn waiting(vhost: &Vhost) -> BTreeMap<String, u32> {
-    let lanes = ["urgent", "bulk"].into_iter();
-    let lanes = lanes.flat_map(|lane| (0..4).map(move |partition| format!("{lane}.{partition}")));
-    let names = lanes.chain(QUEUES.map(str::to_owned)).map(|name| format!("relay.{name}"));
-    let names: Vec<_> = names.collect();
-    let counts = vhost.all_waiting(&names).await.unwrap();
-    names.into_iter().zip(counts).filter(|(_, count)| *count > 0).collect()
+/// The queues that are not empty; what was delivered and not settled counts.
+pub async fn waiting(rabbit: &Rabbit, vhost: &Vhost) -> BTreeMap<String, u64> {
+    let mut waiting = rabbit.messages(vhost).await;
+    waiting.retain(|queue, messages| *messages > 0 && queue != REPORTS);
+    waiting
 }
 
 /// The store is whole, nothing in it waits to be published, and the guard holds nothing.

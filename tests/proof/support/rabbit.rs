@@ -187,20 +187,10 @@ impl Vhost {
 
     /// How many messages of a queue wait to be delivered.
     pub async fn waiting(&self, queue: &str) -> lapin::Result<u32> {
-        Ok(self.all_waiting(&[queue]).await?[0])
-    }
-
-    /// The same, of each of these queues.
-    pub async fn all_waiting(&self, queues: &[impl AsRef<str>]) -> lapin::Result<Vec<u32>> {
         let channel = self.connect().await?.create_channel().await?;
-        let mut counts = Vec::new();
-        for queue in queues {
-            let passive = QueueDeclareOptions { passive: true, ..Default::default() };
-            let declared =
-                channel.queue_declare(queue.as_ref().into(), passive, Default::default());
-            counts.push(declared.await?.message_count());
-        }
-        Ok(counts)
+        let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+        let found = channel.queue_declare(queue.into(), passive, Default::default()).await?;
+        Ok(found.message_count())
     }
 }
 
