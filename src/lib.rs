@@ -26,7 +26,7 @@
 //! | [`graph`] | Microsoft Graph: token, client, errors |
 //! | [`reconcile`] | directory and Entra compared, whole |
 //! | [`check`] | what is set up wrongly, all of it, and how to mend it |
-//! | [`ops`] | metrics, health, tracing, shutdown |
+//! | [`ops`] | metrics, health, status page, tracing, shutdown |
 //! | [`net`] | what every connection shares: TLS trust, backoff |
 //! | [`cli`] | one file per subcommand |
 //! | `sandbox` | a directory and a Graph that run in-process (feature `sandbox`) |

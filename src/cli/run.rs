@@ -20,6 +20,7 @@ use crate::{
         pause::Pause,
         queue_depth::keep_measured,
         shutdown::GRACE,
+        status::Status,
         traces::{self, Traces},
     },
     passwords::{self, Intake},
@@ -41,7 +42,7 @@ pub async fn main(
     let _sandbox = crate::sandbox::Sandbox::for_config(&mut config).await?;
     let relay = Relay::start(config, role, shutdown).await?;
     if let Ok(address) = relay.admin_address() {
-        tracing::info!(%address, "serving /metrics, /livez and /readyz");
+        tracing::info!(%address, "serving the status page, /metrics, /livez and /readyz");
     }
     relay.finish().await?;
     tracing::info!("stopped");
@@ -116,7 +117,13 @@ impl Relay {
         }
         let service = control::Service::new(Arc::clone(&broker), watching, pause);
         serve_tools(&mut tasks, (control, service), &broker, &shutdown);
-        tokio::spawn(admin.serve(health.clone(), shutdown.clone()));
+        let status = Status::new(&config, role, health.clone());
+        let (kept, end) = (status.clone(), shutdown.clone());
+        tasks.spawn(async move {
+            let _stopped = end.run_until_cancelled(kept.keep()).await;
+            Ok(())
+        });
+        tokio::spawn(admin.serve(health.clone(), status, shutdown.clone()));
         Ok(Relay { tasks, address, health, shutdown })
     }
 

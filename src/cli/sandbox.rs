@@ -4,10 +4,9 @@ use std::{net::IpAddr, process::ExitCode, time::Duration};
 
 use anyhow::Context;
 use clap::Args;
-use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use crate::sandbox::{Sandbox, administrator::Administrator, directory, graph, value};
+use crate::sandbox::{Sandbox, directory, everyday, graph};
 
 /// `entra-relay sandbox`
 #[derive(Debug, Args)]
@@ -44,12 +43,12 @@ pub async fn main(arguments: Arguments, shutdown: CancellationToken) -> anyhow::
     print!("{}", settings(&sandbox));
     let changes = async {
         match arguments.change_every {
-            Some(every) => change(&sandbox, every).await,
+            Some(every) => everyday::change(&sandbox.directory, every).await,
             None => std::future::pending().await,
         }
     };
     tokio::select! {
-        failed = changes => failed?,
+        failed = changes => match failed? {},
         () = shutdown.cancelled() => {}
     }
     Ok(ExitCode::SUCCESS)
@@ -81,26 +80,6 @@ graph:
         options.client_id,
         options.client_secret,
     )
-}
-
-/// Does what people and administrators do, one user after the other. Ends only by failing.
-async fn change(sandbox: &Sandbox, every: Duration) -> anyhow::Result<()> {
-    let mut administrator = Administrator::connect(&sandbox.directory).await?;
-    let users = sandbox.directory.users();
-    let people: Vec<_> = users.iter().filter(|user| value(user, "displayName").is_some()).collect();
-    let mut ticks = interval(every);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    for round in 0_usize.. {
-        ticks.tick().await;
-        let Some(user) = people.get(round % people.len().max(1)) else { continue };
-        // Each account that is disabled is enabled by the next turn but one.
-        match round % 10 {
-            4 => administrator.set_enabled(&user.dn, false).await?,
-            9 => administrator.set_enabled(&people[(round - 5) % people.len()].dn, true).await?,
-            _ => administrator.set(&user.dn, "title", &format!("Title {round}")).await?,
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

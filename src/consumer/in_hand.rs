@@ -63,7 +63,8 @@ impl InHand {
     }
 
     fn tell(&self, held: &Held) {
-        METRICS.oldest_unsettled(self.lane, held.oldest().map(Instant::into_std));
+        let oldest = held.oldest().map(Instant::into_std);
+        METRICS.in_hand(self.lane, held.since.len(), oldest);
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {

@@ -146,6 +146,7 @@ impl Outage {
             let remedy = cause.remedy();
             error!(%failure, %cause, remedy, "graph is not available, events wait");
             self.down.send_replace(Some(cause));
+            METRICS.graph_down.set(1);
             self.ramps.iter().for_each(Ramp::restart);
             self.pause();
         }
@@ -169,6 +170,7 @@ impl Outage {
             let mut probe = self.probe.lock().await;
             (probe.answered, probe.recovered) = (Some(now), Some(now));
             self.down.send_replace(None);
+            METRICS.graph_down.set(0);
             self.go_on();
             info!("graph is available again, events go on");
         }

@@ -28,6 +28,7 @@ use crate::{
     graph::{Exchange, traced},
     ops::{
         metrics::{METRICS, Outcome},
+        status::RECENT,
         traces::Traces,
     },
     queue::{
@@ -260,6 +261,7 @@ impl Settler {
     async fn accept(&self, parcels: Vec<Parcel<Delivery>>) {
         for Parcel { event, .. } in &parcels {
             METRICS.propagated(event.kind(), event.time);
+            RECENT.reached(event.time);
         }
         self.finish(parcels, Outcome::Applied).await;
     }
@@ -271,6 +273,7 @@ impl Settler {
             let absorbed = index < newest && outcome == Outcome::Applied;
             let outcome = if absorbed { Outcome::Coalesced } else { outcome };
             METRICS.settled(Some(event.kind()), outcome);
+            RECENT.settled(&event, outcome, None);
             acknowledge(receipt).await;
         }
     }
@@ -310,6 +313,9 @@ impl Settler {
         self.sender.send(Queue::DeadLetters, &[letter.to_message()]).await;
         METRICS.dead_lettered(reason);
         METRICS.settled(kind, Outcome::DeadLettered);
+        if let Some(event) = event {
+            RECENT.settled(event, Outcome::DeadLettered, Some(reason.as_str()));
+        }
         acknowledge(delivery).await;
     }
 

@@ -1,8 +1,12 @@
 //! The read-only HTTP listener.
 //!
+//! - `GET /`: the status page, for people
+//! - `GET /status.json`: what it shows; see `deploy/STATUS.md`
 //! - `GET /metrics`: Prometheus text format
 //! - `GET /livez`: 200 while every loop of the process turns, else 503
 //! - `GET /readyz`: 200 once every part has worked, else 503; JSON with each part's state
+//!
+//! Nothing here changes anything: what is not GET or HEAD is answered with 405.
 
 use std::{io, net::SocketAddr};
 
@@ -16,7 +20,7 @@ use axum::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{health::Health, metrics::METRICS};
+use super::{health::Health, metrics::METRICS, page, status::Status};
 
 /// A listener that is bound but does not serve yet.
 pub struct Admin {
@@ -41,14 +45,25 @@ impl Admin {
     }
 
     /// Serves until the shutdown.
-    pub async fn serve(self, health: Health, shutdown: CancellationToken) -> io::Result<()> {
-        let routes = Router::new()
-            .route("/metrics", get(metrics))
-            .route("/livez", get(livez))
-            .route("/readyz", get(readyz))
-            .with_state(health);
-        axum::serve(self.listener, routes).with_graceful_shutdown(shutdown.cancelled_owned()).await
+    pub async fn serve(
+        self,
+        health: Health,
+        status: Status,
+        shutdown: CancellationToken,
+    ) -> io::Result<()> {
+        axum::serve(self.listener, routes(health, status))
+            .with_graceful_shutdown(shutdown.cancelled_owned())
+            .await
     }
+}
+
+fn routes(health: Health, status: Status) -> Router {
+    let probes = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .with_state(health);
+    page::routes(status).merge(probes)
 }
 
 async fn metrics() -> impl IntoResponse {
@@ -74,6 +89,7 @@ mod tests {
     use reqwest::{Client, Method};
 
     use super::*;
+    use crate::config::{Config, Role};
 
     #[tokio::test]
     async fn the_admin_listener_changes_nothing() {
@@ -81,13 +97,15 @@ mod tests {
         let admin = Admin::bind("127.0.0.1:0").await.expect("bound");
         let url = format!("http://{}", admin.address().expect("an address"));
         let shutdown = CancellationToken::new();
-        tokio::spawn(admin.serve(Health::new([]), shutdown.clone()));
+        let health = Health::new([]);
+        let status = Status::new(&Config::default(), Role::Run, health.clone());
+        tokio::spawn(admin.serve(health, status, shutdown.clone()));
         let client = Client::builder().no_proxy().build().expect("a client");
         let ask = async |method: Method, path: &str| {
             let request = client.request(method, format!("{url}{path}")).body("x");
             request.send().await.expect("an answer").status()
         };
-        for path in ["/metrics", "/livez", "/readyz"] {
+        for path in ["/", "/status.json", "/metrics", "/livez", "/readyz"] {
             assert_eq!(ask(Method::GET, path).await, StatusCode::OK, "{path}");
             for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"] {
                 let method = Method::from_bytes(method.as_bytes()).expect("a method");

@@ -71,6 +71,7 @@ pub struct Metrics {
     oldest_unsettled: IntGaugeVec,
     /// By lane, in the order of [`Lane::ALL`].
     unsettled_since: Mutex<[Option<Instant>; 2]>,
+    in_hand: IntGaugeVec,
     /// Whether the watcher is connected to a domain controller.
     pub directory_connected: IntGauge,
     /// Whether what rings when the directory changes is connected.
@@ -91,6 +92,8 @@ pub struct Metrics {
     credential_expires: IntGaugeVec,
     /// Whether consumption is paused, by an outage of Graph or because Graph asked to wait.
     pub graph_paused: IntGauge,
+    /// Whether Graph does not answer the probe either.
+    pub graph_down: IntGauge,
     /// Whether applying is paused by command.
     pub paused: IntGauge,
     /// Whether directory and Entra were never compared since the last baseline.
@@ -208,6 +211,16 @@ impl Metrics {
                 ),
             ),
             unsettled_since: Mutex::default(),
+            in_hand: add(
+                &registry,
+                IntGaugeVec::new(
+                    Opts::new(
+                        "relay_in_hand_events",
+                        "Events that were received and are not settled yet, by lane",
+                    ),
+                    &["lane"],
+                ),
+            ),
             directory_connected: add(
                 &registry,
                 IntGauge::new(
@@ -297,6 +310,13 @@ impl Metrics {
                 IntGauge::new(
                     "relay_graph_paused",
                     "1 while consumption waits for Graph to come back",
+                ),
+            ),
+            graph_down: add(
+                &registry,
+                IntGauge::new(
+                    "relay_graph_down",
+                    "1 while Graph does not answer even a request that concerns no user",
                 ),
             ),
             paused: add(
@@ -395,6 +415,7 @@ impl Metrics {
         for lane in Lane::ALL {
             self.queue_messages.with_label_values(&[lane.as_str()]);
             self.oldest_unsettled.with_label_values(&[lane.as_str()]);
+            self.in_hand.with_label_values(&[lane.as_str()]);
         }
         for outcome in PasswordOutcome::ALL {
             self.passwords.with_label_values(&[outcome.as_str()]);

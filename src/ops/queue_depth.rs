@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// How often the depths are asked for.
-const INTERVAL: Duration = Duration::from_secs(10);
+const INTERVAL: Duration = Duration::from_secs(5);
 
 /// Asks how many messages wait, again and again. Every process does: where no consumer is left,
 /// the watcher is the one to say that nobody takes what it publishes.

@@ -2,6 +2,7 @@
 
 pub mod administrator;
 pub mod directory;
+pub mod everyday;
 pub mod graph;
 
 use std::{collections::HashMap, io};

@@ -80,6 +80,9 @@ const BEAT: Duration = Duration::from_secs(1);
 /// The watcher's name in the health report.
 pub const PART: &str = "watcher";
 
+/// What it says there while another one is active.
+pub const STANDBY: &str = "standby: another watcher is active";
+
 /// How often the clock is looked at again while it holds something.
 const RECHECK: Duration = Duration::from_secs(60);
 
@@ -239,7 +242,7 @@ impl Watcher {
         self.health.beat(PART);
         if let Err(error) = self.pipeline.publisher.ready().await {
             if matches!(error, QueueError::Standby) {
-                self.health.detail(PART, "standby: another watcher is active");
+                self.health.detail(PART, STANDBY);
                 self.pause(Duration::from_secs(2)).await;
             }
             return Err(error.into());

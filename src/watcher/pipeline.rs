@@ -27,7 +27,7 @@ use crate::{
     directory::{Cursor, Directory, DirectoryError, Entry},
     event::{Kind, Lane},
     net::backoff::Backoff,
-    ops::{metrics::METRICS, traces::Traces},
+    ops::{metrics::METRICS, status::RECENT, traces::Traces},
     queue::{Message, Publisher, Queue},
     signing::Keys,
 };
@@ -296,6 +296,7 @@ impl Pipeline {
             let told = messages.iter().filter_map(|it| notes::told(it, sent, confirmed));
             self.journal.note(told.collect());
         }
+        RECENT.told(&messages, (self.clock)());
         for message in &messages {
             if let Some(kind) = Kind::from_type_name(&message.kind) {
                 METRICS.published(kind);

@@ -2,6 +2,7 @@
 
 mod compare;
 mod report;
+mod serve;
 mod story;
 
 use std::{path::Path, process::ExitCode, time::Duration};
@@ -20,9 +21,11 @@ use crate::{
 /// `entra-relay demo`
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Keep the sandbox and the relay running afterwards, for a look around.
+    /// Keep the sandbox and the relay running afterwards, with changes to look at.
     #[arg(long)]
     serve: bool,
+    #[command(flatten)]
+    show: serve::Show,
     /// How many users the directory has.
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(300..=100_000))]
     users: u32,
@@ -38,7 +41,11 @@ pub async fn main(
     let sandbox = Sandbox::start(arguments.users as usize).await?;
     // The relay outlives the story's end only if it is asked to; a signal ends both.
     let relay_end = CancellationToken::new();
-    let relay = Relay::start(config(&sandbox, folder.path()), Role::Run, relay_end.clone()).await?;
+    let mut config = config(&sandbox, folder.path());
+    if arguments.serve {
+        arguments.show.configure(&mut config);
+    }
+    let relay = Relay::start(config, Role::Run, relay_end.clone()).await?;
     let admin = relay.admin_address()?;
 
     let told = async {
@@ -54,7 +61,10 @@ pub async fn main(
     };
     if arguments.serve {
         report::places(&sandbox, admin);
-        shutdown.cancelled().await;
+        let show = shutdown.run_until_cancelled(arguments.show.run(&sandbox));
+        if let Some(failed) = show.await {
+            match failed? {}
+        }
     }
     relay_end.cancel();
     relay.finish().await?;

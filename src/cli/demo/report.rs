@@ -101,8 +101,9 @@ pub fn places(sandbox: &Sandbox, admin: SocketAddr) {
     let directory = &sandbox.directory;
     println!(
         "
-The sandbox keeps running; Ctrl-C ends it.
-  relay      http://{admin}/metrics  /readyz  /livez
+Changes go on; Ctrl-C ends it.
+  status     http://{admin}/
+             /status.json  /metrics  /readyz  /livez
   directory  {}  base {}
              writes as {} with password {}
   Graph      {}  tenant {}",

@@ -6,7 +6,6 @@
 
 mod print;
 mod report;
-mod sample;
 
 use std::{
     collections::BTreeMap,
@@ -24,17 +23,19 @@ use jiff::Timestamp;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use self::{
-    report::{Process, Queues, Report, Told},
-    sample::Sample,
+use self::report::{Process, Report};
+use super::{
+    Output,
+    http::{get, reachable},
+    table::clean,
 };
-use super::{Output, http::reachable};
 use crate::{
     config::{
         self, Config, Role,
         model::{self, BrokerKind},
     },
     event::Lane,
+    ops::status::{Part, Queues, Sample, Told},
     queue::{self, Broker, ParkingDelay, Queue, QueueError},
 };
 
@@ -143,7 +144,7 @@ impl View {
     /// Asks every process.
     async fn sample(&mut self) -> Vec<(String, io::Result<Sample>)> {
         let asked = self.addresses.iter().map(async |address| {
-            let sample = Sample::take(address).await;
+            let sample = sample(address).await;
             (address.clone(), sample)
         });
         let answers = join_all(asked).await;
@@ -225,6 +226,22 @@ impl View {
         let (waiting, parked) = (Some(waiting), Some(parked));
         Ok(Some(Queues { waiting, parked, dead_letters, ..Queues::default() }))
     }
+}
+
+/// Asks the listener at `address`. What stands there ends up in a terminal.
+async fn sample(address: &str) -> io::Result<Sample> {
+    let (status, metrics) = get(address, "/metrics").await?;
+    if status != 200 {
+        return Err(io::Error::other(format!("/metrics answers {status}")));
+    }
+    let (_, parts) = get(address, "/readyz").await?;
+    let metrics: Vec<_> = metrics.lines().map(clean).collect();
+    let mut sample = Sample::read(&metrics.join("\n"), &parts);
+    sample.parts = std::mem::take(&mut sample.parts)
+        .into_iter()
+        .map(|(name, part)| (clean(&name), Part { detail: clean(&part.detail), ..part }))
+        .collect();
+    Ok(sample)
 }
 
 fn interval(text: &str) -> Result<Duration, String> {

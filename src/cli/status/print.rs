@@ -4,10 +4,11 @@ use std::io::{self, Write};
 
 use jiff::Timestamp;
 
-use super::report::{Consumer, Process, Queues, Report, Told, Watcher};
+use super::report::{Process, Report};
 use crate::{
     cli::table::{bold, instant},
     event::Lane,
+    ops::status::{Consumer, Queues, Told, Watcher},
 };
 
 /// Prints the screen.
@@ -87,7 +88,11 @@ fn print_consumer(out: &mut impl Write, consumer: &Consumer, now: Timestamp) -> 
     if consumer.paused {
         field(out, "applying", "PAUSED by command: resume goes on")?;
     }
-    let graph = if consumer.graph_paused { "AWAY: events wait for it" } else { "answers" };
+    let graph = match (consumer.graph_down, consumer.graph_paused) {
+        (true, _) => "AWAY: events wait for it",
+        (false, true) => "asked to wait",
+        (false, false) => "answers",
+    };
     field(out, "Graph", &format!("{graph}, throttled {} times", consumer.throttled))?;
     field(out, "quota left", &format!("{:.0} %", consumer.quota_left_percent))?;
     field(out, "applied", &format!("{:.1}/s", consumer.settled_per_second))?;

@@ -1,3 +1,5 @@
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use super::*;
 
 const WATCHER: &str = "relay_build_info{role=\"watch\",version=\"1\"} 1
@@ -60,6 +62,24 @@ fn both_halves_are_told_on_one_screen() {
         assert!(text.contains(part), "{part:?} is not in\n{text}");
     }
     assert!(!text.contains('\x1b'), "no styles in a pipe");
+}
+
+#[tokio::test]
+async fn what_a_listener_says_does_not_command_the_terminal() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bound");
+    let address = listener.local_addr().expect("an address").to_string();
+    tokio::spawn(async move {
+        for body in ["relay_paused 1\n\x1b[2J 1\n", r#"{"watcher":{"detail":"a\u001bb"}}"#] {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let mut request = [0; 512];
+            let _ = stream.read(&mut request).await.expect("a request");
+            let answer = format!("HTTP/1.0 200 OK\r\n\r\n{body}");
+            stream.write_all(answer.as_bytes()).await.expect("written");
+        }
+    });
+    let sample = sample(&address).await.expect("an answer");
+    assert!(sample.is_set("relay_paused") && sample.get("\x1b[2J").is_none());
+    assert_eq!(sample.parts["watcher"].detail, "a\u{fffd}b");
 }
 
 #[test]

@@ -99,11 +99,13 @@ impl From<ByteSize> for String {
 pub struct Admin {
     /// Address of the listener.
     pub listen: String,
+    /// Whether the status page names the users of the last changes.
+    pub show_names: bool,
 }
 
 impl Default for Admin {
     fn default() -> Self {
-        Admin { listen: "127.0.0.1:9464".into() }
+        Admin { listen: "127.0.0.1:9464".into(), show_names: false }
     }
 }
 

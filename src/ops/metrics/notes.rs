@@ -71,8 +71,10 @@ impl Metrics {
         self.parked_messages.set(i64::try_from(messages).unwrap_or(i64::MAX));
     }
 
-    /// Since when the oldest event in hand is unsettled, if there is one.
-    pub fn oldest_unsettled(&self, lane: Lane, since: Option<Instant>) {
+    /// So many events are in hand; since when the oldest is unsettled, if there is one.
+    pub fn in_hand(&self, lane: Lane, events: usize, since: Option<Instant>) {
+        let events = i64::try_from(events).unwrap_or(i64::MAX);
+        self.in_hand.with_label_values(&[lane.as_str()]).set(events);
         let mut unsettled = self.unsettled_since.lock().unwrap_or_else(PoisonError::into_inner);
         unsettled[lane as usize] = since;
     }
@@ -180,7 +182,7 @@ mod tests {
         metrics.published(Kind::AccountDisabled);
         metrics.graph_request("patch_user", 429, 0.1);
         let minute = std::time::Duration::from_secs(60);
-        metrics.oldest_unsettled(Lane::Bulk, Instant::now().checked_sub(minute));
+        metrics.in_hand(Lane::Bulk, 1, Instant::now().checked_sub(minute));
         assert!(text.contains("relay_quota_available_ratio 1"));
         let expiry = "relay_graph_credential_expires_timestamp_seconds";
         assert!(!text.contains(expiry), "not known is not zero");

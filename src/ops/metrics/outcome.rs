@@ -27,7 +27,8 @@ impl Outcome {
         Outcome::DeadLettered,
     ];
 
-    pub(super) fn as_str(self) -> &'static str {
+    /// The name used in metrics and output.
+    pub fn as_str(self) -> &'static str {
         match self {
             Outcome::Applied => "applied",
             Outcome::Coalesced => "coalesced",
