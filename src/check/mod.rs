@@ -12,6 +12,7 @@ mod keys;
 mod local;
 mod permissions;
 mod sample;
+mod traces;
 
 use std::{fmt, time::Duration};
 
@@ -176,11 +177,18 @@ pub async fn online(config: &Config, role: Role) -> Vec<Check> {
             (true, true) => patiently(Area::Graph, graph::checks(config)).await,
         }
     };
-    let ((directory, dc_ahead), (broker, _), (graph, graph_ahead)) =
-        tokio::join!(directory, broker, graph);
+    let traces = async {
+        match is_ready(Area::Configuration) {
+            false => None,
+            true => traces::check(config, role).await,
+        }
+    };
+    let ((directory, dc_ahead), (broker, _), (graph, graph_ahead), traces) =
+        tokio::join!(directory, broker, graph, traces);
     checks.extend(directory);
     checks.extend(broker);
     checks.extend(graph);
+    checks.extend(traces);
     checks.push(clock::check(dc_ahead, graph_ahead));
     checks
 }

@@ -29,6 +29,16 @@ use crate::support::wait::eventually;
 const PROTOBUF: &str = "application/x-protobuf";
 const HEADER: &str = "Authorization: Basic cmVsYXk6aHVudGVyMg==";
 
+/// What `check` finds of the collector.
+async fn checked(setup: &Setup) -> (String, String) {
+    let output = setup.run(&["--output", "json", "check"]).await;
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let rows = report["checks"].as_array().unwrap();
+    let row = rows.iter().find(|row| row["name"] == "traces").expect("a row");
+    let part = |key: &str| row[key].as_str().unwrap().to_owned();
+    (part("verdict"), part("told"))
+}
+
 /// A collector: what it was sent, by service.
 #[derive(Clone, Default)]
 struct Collector {
@@ -162,6 +172,7 @@ async fn one_trace_leads_from_the_directory_to_graph() {
         assert!(!relay.output().contains("cmVsYXk6"), "{}", relay.output());
     }
     assert!(watching.terminate().await.success() && applying.terminate().await.success());
+    assert_eq!(checked(apply).await.0, "pass");
 }
 
 #[tokio::test]
@@ -195,6 +206,8 @@ async fn a_collector_that_is_away_or_hangs_holds_up_nothing() {
             })
             .await;
             let complaint = "the collector does not take traces";
+            let (verdict, told) = checked(&setup).await;
+            assert_eq!(verdict, "warn", "{told}");
             assert_eq!(relay.output().matches(complaint).count(), 1, "{}", relay.output());
         } else {
             eventually("the collector was asked", async || hanging.was_asked()).await;

@@ -1,6 +1,6 @@
 //! Sends spans to a collector: OTLP over HTTP, many together, and never for long.
 
-use std::{collections::HashMap, fmt, path::Path, time::Duration};
+use std::{collections::HashMap, path::Path, time::Duration};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -9,7 +9,10 @@ use opentelemetry_http::{HttpClient, HttpError, Request, Response};
 use opentelemetry_otlp::{
     ExporterBuildError, Protocol, RetryPolicy, SpanExporter, WithExportConfig, WithHttpConfig,
 };
-use opentelemetry_sdk::{Resource, trace::SpanExporter as _};
+use opentelemetry_sdk::{
+    Resource,
+    trace::{SpanData, SpanExporter as _},
+};
 use reqwest::{
     Client,
     header::{HeaderName, HeaderValue},
@@ -160,17 +163,30 @@ impl Exporter {
             let number = spans.len();
             let batch = spans.drain(..).map(|Span(data)| data).collect();
             let sent = tokio::select! {
-                sent = timeout(TIMEOUT, self.exporter.export(batch)) => sent,
+                sent = self.export(batch) => sent,
                 () = late => {
                     METRICS.traces.dropped(number + self.receiver.len());
                     return;
                 }
             };
             match sent {
-                Ok(Ok(())) => self.succeeded(number),
-                Ok(Err(error)) => self.failed(number, &error),
-                Err(_elapsed) => self.failed(number, &"no answer"),
+                Ok(()) => self.succeeded(number),
+                Err(error) => self.failed(number, &error),
             }
+        }
+    }
+
+    /// Sends nothing, to see whether the collector would take something; else tells why not.
+    pub async fn try_out(&self) -> Result<(), String> {
+        self.export(Vec::new()).await
+    }
+
+    async fn export(&self, batch: Vec<SpanData>) -> Result<(), String> {
+        match timeout(TIMEOUT, self.exporter.export(batch)).await {
+            Ok(Ok(())) => Ok(()),
+            // It quotes the collector: not at any length.
+            Ok(Err(error)) => Err(error.to_string().chars().take(MAX_ERROR).collect()),
+            Err(_elapsed) => Err(format!("no answer within {} s", TIMEOUT.as_secs())),
         }
     }
 
@@ -181,12 +197,11 @@ impl Exporter {
         }
     }
 
-    fn failed(&mut self, spans: usize, error: &dyn fmt::Display) {
+    fn failed(&mut self, spans: usize, error: &str) {
         METRICS.traces.dropped(spans);
         if self.complained.is_none_or(|at| at.elapsed() >= COMPLAIN) {
             self.complained = Some(Instant::now());
-            // It quotes the collector: escaped, and not at any length.
-            let error: String = error.to_string().chars().take(MAX_ERROR).collect();
+            // Escaped, for it quotes the collector.
             tracing::warn!(
                 ?error,
                 "the collector does not take traces, which are dropped; changes are carried on"
