@@ -35,6 +35,7 @@ mod sandbox;
 mod scope;
 mod setup_errors;
 mod signing;
+mod status_page;
 mod support;
 mod topology;
 mod traces;

@@ -1,5 +1,6 @@
 //! The servers and helpers that the tests stand on.
 
+pub mod browser;
 pub mod ca;
 pub mod dirsrv;
 mod http;
