@@ -161,17 +161,21 @@ graph: { tenant_id: t, client_id: c, client_secret_file: s }
 fn secrets_are_in_no_message_and_no_debug_output() {
     let text = "
 directory: { bind: { password: [hunter2] } }
-broker: { url: 'amqp://relay:hunter2@h/v', password: hunter2, password_file: f }
+broker: { url: 'SCHEME://relay:hunter2@h/v', password: hunter2, password_file: f }
 graph: { client_secret: hunter2 }
 ";
-    let told = parse(text, &[], Role::Run).expect_err("refused").to_string();
-    assert!(told.contains("broker.url: holds a password"), "{told}");
-    assert!(told.contains("both given"), "{told}");
+    // A scheme that is none ends the examination of the URL.
+    for (scheme, what) in [("amqp", "holds a password"), ("http", "is not an AMQP URL")] {
+        let text = text.replace("SCHEME", scheme);
+        let told = parse(&text, &[], Role::Run).expect_err("refused").to_string();
+        assert!(told.contains(&format!("broker.url: {what}")), "{told}");
+        assert_eq!(told.contains("both given"), scheme == "amqp", "{told}");
+        // Quoting the URL with its password would tell it, so only the key is named.
+        assert!(!told.contains("hunter2"), "{told}");
+    }
     let config = parse(&format!("{GOOD}  "), &[("RELAY_BROKER__PASSWORD", "hunter2")], Role::Run)
         .expect("valid");
     assert!(!format!("{config:?}").contains("hunter2"));
-    // Quoting the URL with its password would tell it, so only the key is named.
-    assert!(!told.contains("hunter2"), "{told}");
 }
 
 #[test]
@@ -328,5 +332,39 @@ fn traces_go_to_a_collector_over_tls_or_on_this_machine() {
         "endpoint: \"http://collector:4318\", allow_plaintext: true",
     ] {
         told(traces).expect("accepted");
+    }
+}
+
+#[test]
+fn no_secret_leaves_this_machine_in_the_clear() {
+    let text = "
+directory:
+  urls: ['ldap://HOST']
+  base_dn: DC=a
+  bind: { user: u, password_file: p }
+  allow_plaintext: ALLOWED
+broker: { url: 'amqp://relay@HOST/relay', password_file: p, allow_plaintext: ALLOWED }
+graph:
+  endpoint: http://HOST/v1.0
+  authority: http://HOST
+  tenant_id: t
+  client_id: c
+  client_secret_file: s
+security: { allow_unsigned: true }
+";
+    let refused = |host: &str, allowed: &str| {
+        let text = text.replace("HOST", host).replace("ALLOWED", allowed);
+        let told = parse(&text, &[], Role::Run).err();
+        let problems = told.map(|invalid| invalid.problems).unwrap_or_default();
+        problems.into_iter().map(|problem| problem.key).collect::<Vec<_>>()
+    };
+    let all = ["directory.urls", "broker.url", "graph.endpoint", "graph.authority"];
+    for host in ["other.example", "localhost.example", "127.0.0.1.example", "10.0.0.1"] {
+        assert_eq!(refused(host, "false"), all, "{host}");
+        // Graph's tokens are worth more than any network.
+        assert_eq!(refused(host, "true"), all[2..], "{host}");
+    }
+    for host in ["localhost", "127.0.0.1", "127.9.9.9", "[::1]"] {
+        assert_eq!(refused(host, "false"), [""; 0], "{host}");
     }
 }

@@ -188,8 +188,8 @@ fn broker(config: &Config, role: Role, found: &mut Vec<Problem>) {
         Ok(url) if matches!(url.scheme(), "amqp" | "amqps") && url.host().is_some() => url,
         _ => {
             found.push(
-                Problem::at("broker.url", "is not an AMQP URL", "write amqps://USER@HOST/VHOST")
-                    .with_value(&broker.url),
+                // Its value is not shown: there may be a password in it.
+                Problem::at("broker.url", "is not an AMQP URL", "write amqps://USER@HOST/VHOST"),
             );
             return;
         }
@@ -200,6 +200,12 @@ fn broker(config: &Config, role: Role, found: &mut Vec<Problem>) {
             "holds a password",
             "take it out and name a file that holds it in broker.password_file",
         ));
+    }
+    if url.scheme() == "amqp" && !broker.allow_plaintext && !is_loopback(&url) {
+        let what = "would send the broker's password and every event unencrypted";
+        let remedy = "write amqps://; broker.allow_plaintext lets it through, where the network \
+                      between is your own";
+        found.push(Problem::at("broker.url", what, remedy));
     }
     one_secret("broker.password", broker.password.is_some(), broker.password_file.is_some(), found);
 }

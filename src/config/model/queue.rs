@@ -31,6 +31,8 @@ pub struct Broker {
     pub password_file: Option<PathBuf>,
     /// Trust.
     pub tls: Tls,
+    /// Lets `amqp://` to other hosts through without TLS.
+    pub allow_plaintext: bool,
     /// Partitions of each lane.
     pub partitions: u16,
     /// The embedded queue's file.
@@ -45,6 +47,7 @@ impl Default for Broker {
             password: None,
             password_file: None,
             tls: Tls::default(),
+            allow_plaintext: false,
             partitions: 4,
             path: "data/queue.redb".into(),
         }
