@@ -347,8 +347,14 @@ fn tell(
     let mut details = Vec::new();
     match record.part {
         Part::None => return changed(old, record, details),
-        // Whoever was blocked already stays so, for the reason that was told.
+        // Whoever was blocked already stays so, for the reason that was told. Who leaves with a new
+        // name has to be found by it; what is new outside waits for the return.
         Part::Left => {
+            if old.part == Part::Inside
+                && let Some(previous) = record.told.name.take()
+            {
+                details.push(Detail::UserRenamed { previous });
+            }
             details.extend(state.filter(|_| told != state).map(blocked));
             return changed(old, record, details);
         }

@@ -294,6 +294,20 @@ fn a_name_that_changed_outside_is_told_on_return() {
     assert_eq!(details, [enabled], "as it was");
 }
 
+/// Else consumers look for the account to block by a name that Entra does not know.
+#[test]
+fn who_leaves_with_a_new_name_is_told_by_it_first() {
+    let both = delta(&[("name", &["a"]), ("userPrincipalName", &["ada@x"])]);
+    let (left, details) = told_by(&excluding(), &known("512"), &both);
+    let renamed = Detail::UserRenamed { previous: Box::new(known("512").identity) };
+    let blocked = Detail::AccountDisabled { reason: Reason::ScopeLeft };
+    assert_eq!(details, [renamed, blocked]);
+    let mut back = alice("512");
+    back.attributes.insert("userprincipalname".into(), vec![b"ada@x".to_vec()]);
+    let (_, details) = told(&left, &back);
+    assert_eq!(details, [Detail::AccountEnabled { ended: Reason::ScopeLeft }], "known by it");
+}
+
 #[test]
 fn who_is_disabled_and_moved_away_is_told_as_disabled() {
     let disabled = Detail::AccountDisabled { reason: Reason::Disabled };
