@@ -29,14 +29,17 @@ impl Account {
         if text.is_empty() || text.len() > MAX_NAME || text.chars().any(char::is_control) {
             return None;
         }
+        if let Some((_domain, name)) = text.rsplit_once('\\') {
+            // On its way it loses the domain, and must not become another kind of name.
+            return Account::parse(name).filter(|account| matches!(account, Account::Name(_)));
+        }
         if let Ok(guid) = Uuid::try_parse(text) {
             return Some(Account::Guid(guid));
         }
         if text.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("S-1-")) {
             return Some(Account::Sid(text.to_uppercase()));
         }
-        let name = text.rsplit_once('\\').map_or(text, |(_domain, name)| name);
-        (!name.is_empty()).then(|| Account::Name(name.to_lowercase()))
+        Some(Account::Name(text.to_lowercase()))
     }
 
     /// Every account under which a user may have been named.

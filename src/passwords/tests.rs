@@ -193,6 +193,9 @@ fn users_are_named_in_three_ways() {
     let guid = "0f8fad5b-d9cb-469f-a165-70867728950e";
     assert_eq!(name(&format!("{{{guid}}}")), Some(format!("guid:{guid}")));
     assert_eq!((name(""), name("a\nb"), name("CORP\\")), (None, None, None));
+    for other in [guid, "S-1-5-21-7"] {
+        assert_eq!(name(&format!("CORP\\{other}")), None, "no name of an account in a domain");
+    }
 }
 
 #[test]
