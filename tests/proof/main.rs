@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test reports")]
 
 mod accounts;
+mod attacks;
 mod canary;
 #[path = "../chaos/mod.rs"]
 mod chaos;
