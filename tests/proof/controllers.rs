@@ -96,6 +96,29 @@ async fn a_cursor_that_is_refused_ends_in_a_comparison() {
 }
 
 #[tokio::test]
+async fn a_read_only_controller_is_passed_by() {
+    let samba = Samba::start().await;
+    let graph = tenant().await;
+    let setup = setup(&samba, &graph).await;
+    let read_only = samba.join_read_only(samba.service_account().await).await;
+    let authorities = [&samba, &read_only].map(|dc| fs::read_to_string(dc.ca_file()).unwrap());
+    let authorities = setup.secret("authorities", &authorities.concat());
+    let setup = setup
+        .set("directory.urls", [read_only.url_ldaps(), samba.url_ldaps()])
+        .set("directory.tls.ca_file", authorities);
+    let mut relay = setup.start(&["run"]);
+    relay.ready().await;
+    let passed = lines(&relay, "trying the next directory server");
+    assert!(passed.iter().all(|line| line.contains("is a read-only domain controller")));
+    assert_eq!(passed.len(), 1, "{passed:?}");
+    let mut admin = samba.admin().await;
+    let user = admin.add_user(USERS, "written").await;
+    relay.logged("user=\"written\"").await;
+    admin.disable(&user).await;
+    tells(&relay, "written", &[["user.created", "written"], [DISABLED, "written"]]).await;
+}
+
+#[tokio::test]
 async fn another_controller_takes_over_and_gives_access_later() {
     let mut first = Samba::start().await;
     let graph = tenant().await;

@@ -55,6 +55,13 @@ pub struct Account {
     dn: String,
 }
 
+impl Account {
+    /// Its distinguished name.
+    pub fn dn(&self) -> &str {
+        &self.dn
+    }
+}
+
 /// A connection over the domain controller's privileged socket: the system itself.
 pub struct Admin {
     ldap: Ldap,

@@ -87,12 +87,34 @@ impl Samba {
 
     /// Starts a second domain controller of this domain, which has what this one has now.
     pub async fn join(&self) -> Samba {
+        let (folder, loopback) = self.join_as("DC").await;
+        Samba::serve(SECOND_HOST, folder, loopback, &[]).await
+    }
+
+    /// Starts a read-only domain controller of this domain, at which `account` can log in.
+    pub async fn join_read_only(&self, account: &Account) -> Samba {
+        let allowed = format!("CN=Allowed RODC Password Replication Group,CN=Users,{BASE_DN}");
+        self.admin().await.add_member(&allowed, account.dn()).await;
+        let (folder, loopback) = self.join_as("RODC").await;
+        let samba = Samba::spawn(SECOND_HOST, folder, loopback, &[]);
+        let mut preload = Command::new("samba-tool");
+        preload
+            .args(["rodc", "preload", account.dn()])
+            .arg(format!("--server={}", self.loopback.ip()))
+            .arg(format!("--configfile={}", samba.smb_conf().display()));
+        as_administrator(&mut preload);
+        run(preload).await;
+        samba.lets_in(&account.upn, &account.password).await;
+        samba
+    }
+
+    async fn join_as(&self, role: &str) -> (TempDir, Loopback) {
         let (folder, loopback) = (new_folder(), Loopback::take(&PORTS));
         // Without a file of its own, joining reads and writes the system's smb.conf.
         let config = folder.path().join("empty.conf");
         fs::write(&config, "[global]\n").expect("an empty smb.conf");
         let mut join = Command::new("samba-tool");
-        join.args(["domain", "join", REALM, "DC", "--site=Default-First-Site-Name"])
+        join.args(["domain", "join", REALM, role, "--site=Default-First-Site-Name"])
             .args(["--dns-backend=NONE", "--option=bind interfaces only=yes"])
             .arg(format!("--option=netbios name={SECOND_HOST}"))
             .arg(format!("--option=interfaces={}/8", loopback.ip()))
@@ -101,7 +123,7 @@ impl Samba {
             .arg(format!("--targetdir={}", folder.path().display()));
         as_administrator(&mut join);
         run(join).await;
-        Samba::serve(SECOND_HOST, folder, loopback, &[]).await
+        (folder, loopback)
     }
 
     /// Takes over what has changed at another domain controller of the domain.
@@ -115,8 +137,19 @@ impl Samba {
         run(replicate).await;
     }
 
-    /// Runs the domain controller that `folder` holds.
+    /// Runs the domain controller that `folder` holds, until it is ready.
     async fn serve(
+        host: &str,
+        folder: TempDir,
+        loopback: Loopback,
+        settings: &[(&str, String)],
+    ) -> Samba {
+        let samba = Samba::spawn(host, folder, loopback, settings);
+        samba.ready().await;
+        samba
+    }
+
+    fn spawn(
         host: &str,
         folder: TempDir,
         loopback: Loopback,
@@ -129,9 +162,7 @@ impl Samba {
 
         let process = spawn(folder.path());
         let service = OnceCell::new();
-        let samba = Samba { loopback, certificate, service, process, folder };
-        samba.ready().await;
-        samba
+        Samba { loopback, certificate, service, process, folder }
     }
 
     /// The domain controller of all tests that neither stop it nor mind each other's users.
@@ -238,9 +269,12 @@ impl Samba {
 
     /// A bind needs more of Samba's services than a connection does.
     async fn ready(&self) {
-        let administrator = format!("Administrator@{UPN_SUFFIX}");
-        eventually("the domain controller lets its administrator bind", async || {
-            self.bind(Transport::Ldaps, &administrator, ADMIN_PASSWORD).await
+        self.lets_in(&format!("Administrator@{UPN_SUFFIX}"), ADMIN_PASSWORD).await;
+    }
+
+    async fn lets_in(&self, user: &str, password: &str) {
+        eventually("the domain controller lets somebody bind", async || {
+            self.bind(Transport::Ldaps, user, password).await
         })
         .await;
     }
