@@ -7,8 +7,8 @@
 //!
 //! - `RELAY_CHAOS_SECONDS`: how long things go wrong; by default half a minute.
 //!   `RELAY_CHAOS_SECONDS=600 cargo test --test proof chaos -- --nocapture` is ten minutes.
-//! - `RELAY_CHAOS_SEED`: every run prints its own; the same one draws the same faults and the same
-//!   changes, in the same order.
+//! - `RELAY_CHAOS_SEED`: the same one draws the same faults and the same changes, in the same order.
+//!   Every run prints its own; by default it is always the same.
 //! - `RELAY_CHAOS_USERS`: how many there are at first.
 
 mod disk;
@@ -49,13 +49,15 @@ const MOST_REST_MS: u64 = 2_000;
 const LATENCY: Duration = Duration::from_millis(20);
 /// What the watcher says of its journal while the disk is full.
 const UNWRITTEN: &str = "the journal cannot be written";
+/// What is drawn where nobody asks for something else.
+const SEED: u64 = 21;
 /// The watcher's disk, in MiB.
 const DISK: u32 = 48;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_or_reordered_while_everything_fails() {
     let started = Instant::now();
-    let seed = scale("CHAOS_SEED", rand::random());
+    let seed = scale("CHAOS_SEED", SEED);
     let length = Duration::from_secs(scale("CHAOS_SECONDS", 30));
     let users = scale("CHAOS_USERS", 40);
     eprintln!("RELAY_CHAOS_SEED={seed} RELAY_CHAOS_SECONDS={}", length.as_secs());

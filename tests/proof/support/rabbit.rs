@@ -32,7 +32,7 @@ const PROGRAMS: &str = "/usr/lib/rabbitmq/bin";
 const AMQP_PORT: u16 = 5672;
 const METRICS_PORT: u16 = 15692;
 /// Virtual hosts made at the start, where they cost nothing; by `rabbitmqctl` each takes seconds.
-const VHOSTS: usize = 64;
+const VHOSTS: usize = 96;
 
 /// A running node with its own port mapper, user and virtual hosts.
 pub struct Rabbit {
