@@ -50,6 +50,8 @@ pub mod net;
 pub mod ops;
 pub mod passwords;
 pub mod queue;
+#[cfg(test)]
+mod random_runs;
 pub mod reconcile;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;

@@ -6,10 +6,7 @@
 //! Once nothing fails any more: each user is as was told last, every message is settled, and no
 //! older state was written after a newer one unless a loss of the queue lies between.
 
-use proptest::{
-    prelude::*,
-    test_runner::{RngSeed, contextualize_config},
-};
+use proptest::prelude::*;
 use serde_json::Value;
 use tokio::time::sleep;
 
@@ -17,6 +14,7 @@ use super::*;
 use crate::{
     event::Waiting,
     queue::{Broker, carried::Carried},
+    random_runs::random_runs,
     sandbox::graph::FaultSet,
 };
 
@@ -295,20 +293,8 @@ async fn check(ops: &[Op]) {
     run.world.stop().await;
 }
 
-/// `PROPTEST_RNG_SEED` repeats the runs of a seed, which a failure shows; `PROPTEST_CASES` says how
-/// many.
-fn config() -> ProptestConfig {
-    let default = ProptestConfig { cases: 150, ..ProptestConfig::default() };
-    let mut config = ProptestConfig { failure_persistence: None, ..contextualize_config(default) };
-    if config.rng_seed == RngSeed::Random {
-        config.rng_seed = RngSeed::Fixed(rand::random());
-    }
-    println!("PROPTEST_RNG_SEED={}", config.rng_seed);
-    config
-}
-
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(random_runs(150))]
 
     #[test]
     fn everybody_ends_as_was_told_last_and_in_order(ops in prop::collection::vec(op(), 1..60)) {

@@ -7,10 +7,7 @@ mod belief;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use proptest::{
-    prelude::*,
-    test_runner::{RngSeed, contextualize_config},
-};
+use proptest::prelude::*;
 
 use self::belief::{Belief, beliefs, compare};
 use super::{bench::*, world::*};
@@ -22,6 +19,7 @@ use crate::{
         Message,
         refresh::{RefreshRequest, Why},
     },
+    random_runs::random_runs,
     watcher::*,
 };
 
@@ -315,19 +313,8 @@ fn any_guard() -> impl Strategy<Value = model::Guard> {
     )
 }
 
-/// `PROPTEST_RNG_SEED` repeats the runs of a seed, which a failure shows; `PROPTEST_CASES` says how many.
-fn config() -> ProptestConfig {
-    let default = ProptestConfig { cases: 120, ..ProptestConfig::default() };
-    let mut config = ProptestConfig { failure_persistence: None, ..contextualize_config(default) };
-    if config.rng_seed == RngSeed::Random {
-        config.rng_seed = RngSeed::Fixed(rand::random());
-    }
-    println!("PROPTEST_RNG_SEED={}", config.rng_seed);
-    config
-}
-
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(random_runs(120))]
 
     #[test]
     fn what_is_told_equals_what_became_true(
